@@ -1,0 +1,21 @@
+package cache
+
+import "github.com/alio-lake/alio/origin"
+
+// Request asks for a range of an object. The caller has already clamped it: 0 <= Offset, 0 < Length, Offset+Length <= Object.Size.
+type Request struct {
+	Object *origin.Object // at a version that is known; not changed by the cache, not to be changed by the caller
+	Layout Layout
+	Source Source
+	Offset int64
+	Length int64
+}
+
+// ReadStats says where the bytes of one read came from, in bytes of the answer, and what they cost.
+type ReadStats struct {
+	Memory  int64 // bytes served from the memory tier
+	Disk    int64 // bytes served from the disk tier
+	Origin  int64 // bytes served from a fill, this reader's own or one it joined
+	Fetched int64 // bytes that this reader's own fills asked the origin for
+	Fills   int   // origin requests that this reader's own fills made
+}

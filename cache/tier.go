@@ -1,0 +1,63 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/alio-lake/alio/origin"
+)
+
+// MaxPage is the largest page, in bytes.
+const MaxPage = 1 << 20
+
+// Layout says how an object is cut into pages. Implementations are immutable and safe for parallel use. (formats.Layout is one;
+// the types here are plain so that neither package needs to know the other.)
+type Layout interface {
+	// PageAt returns the bounds of the page that holds the byte at off (0 <= off < the object's size), start <= off < end, at most
+	// MaxPage long, and the page's class. Pages of one layout neither overlap nor leave gaps.
+	PageAt(off int64) (start, end int64, class uint8)
+}
+
+// Source reads an object from its origin on behalf of a fill. It is called in a context that belongs to no single reader.
+type Source interface {
+	// Fetch opens length bytes of obj at off. Every byte of the body is of obj's version, or Fetch or the body's Read fails (with
+	// origin.ErrVersionChanged if the origin holds another version now).
+	Fetch(ctx context.Context, obj *origin.Object, off, length int64) (io.ReadCloser, error)
+}
+
+// Errors of a Disk. None of them ever reaches a reader: the cache reads the origin instead.
+var (
+	ErrAbsent  = errors.New("page is not on disk")
+	ErrCorrupt = errors.New("page failed its checksum")
+	ErrSick    = errors.New("disk did not answer in time or failed")
+)
+
+// Disk is a tier that keeps pages over restarts. All methods may be called in parallel. cache/disk implements it.
+type Disk interface {
+	// Contains answers from the index in memory, without touching the device.
+	Contains(k Key) bool
+	// Read returns n bytes from offset off of the page k, after checking the sums of every 64 KiB block it touched. The page's whole
+	// length is pageLen (the key fixes it; a stored page of another length is ErrAbsent). It waits no longer than the tier's
+	// read deadline, whatever the device does. On any error nothing was returned and the caller reads the origin.
+	Read(ctx context.Context, k Key, pageLen, off, n int) (Buf, error)
+	// Write queues a page and returns at once; false means that the queue was full and the page was shed. data must not change
+	// afterwards. done (may be nil) is called once for a queued page, with whether it is now readable from this tier.
+	Write(k Key, class uint8, data []byte, done func(stored bool)) bool
+}
+
+// Buf is bytes on loan: Free hands them back, after which they must not be touched. The zero Buf is empty and Free is safe on it.
+type Buf struct {
+	B    []byte
+	free func()
+}
+
+// NewBuf lends b; free (may be nil) is called once, when the borrower is done.
+func NewBuf(b []byte, free func()) Buf { return Buf{B: b, free: free} }
+
+// Free ends the loan. It may be called once.
+func (b Buf) Free() {
+	if b.free != nil {
+		b.free()
+	}
+}
