@@ -1,0 +1,286 @@
+package freshness
+
+import (
+	"container/list"
+	"context"
+	"sync"
+	"time"
+)
+
+// Forever as a max_age: an answer never grows too old.
+const Forever = time.Duration(1<<63 - 1)
+
+// Never as a max_age: an answer that was sent for before the reader came is of no use to it, whatever its age.
+const Never = time.Duration(-1)
+
+// Answer is what was heard of a key. Err is nil or an error that is an answer in itself (not found).
+type Answer[T any] struct {
+	Value T
+	Err   error
+	Sent  time.Time // when the request was sent that brought it: a confirmation dates from then
+}
+
+// Options configure a Book.
+type Options[T any] struct {
+	// Limit bounds the memory of the kept answers, in bytes by Weigh; the least recently used go first.
+	Limit int64
+	// Weigh tells how many bytes an answer under a key takes.
+	Weigh func(key string, v T) int64
+	// Merge returns next with whatever prev knew that next does not say. It is called only for a newer answer about the same
+	// key. nil keeps next as it is.
+	Merge func(prev, next T) T
+	// Keep tells whether an error is an answer worth keeping (not found), rather than a failure to get one.
+	Keep func(error) bool
+}
+
+// Book keeps the newest answer for each key. All methods may be called in parallel.
+type Book[T any] struct {
+	opts Options[T]
+
+	mu struct {
+		sync.Mutex
+		entries map[string]*list.Element // of *entry[T]
+		lru     *list.List               // front: most recently used
+		bytes   int64
+		calls   map[string]*call[T] // at most one in flight for each key
+	}
+	fences fenceLog
+}
+
+type entry[T any] struct {
+	key    string
+	answer Answer[T]
+	weight int64
+}
+
+// call is one request in flight. Its fields but done are guarded by the book's mutex until done is closed.
+type call[T any] struct {
+	sent    time.Time
+	cancel  context.CancelFunc
+	waiters int
+	fenced  bool // a write overtook it: only those who came before the write may have its answer
+	done    chan struct{}
+	answer  Answer[T]
+}
+
+// NewBook makes an empty book.
+func NewBook[T any](opts Options[T]) *Book[T] {
+	b := &Book[T]{opts: opts}
+	b.mu.entries = make(map[string]*list.Element)
+	b.mu.lru = list.New()
+	b.mu.calls = make(map[string]*call[T])
+	b.fences.init()
+	return b
+}
+
+// Get returns an answer for key that is young enough: sent for no earlier than maxAge(answer) before this call. If the kept one is
+// not, it asks, or joins whoever is asking; so for any number of readers there is at most one request in flight and one more after it.
+// A reader is given the outcome of a request sent after it came, whatever that is, errors included; never an error of one sent before.
+//
+// ask runs in a context of its own, which ends when the last reader that waits for it has left. asked tells whether this very
+// call's ask brought the answer.
+func (b *Book[T]) Get(ctx context.Context, key string, maxAge func(Answer[T]) time.Duration,
+	ask func(context.Context) (T, error)) (answer Answer[T], asked bool, err error) {
+	arrived := time.Now()
+	for {
+		b.mu.Lock()
+		if a, ok := b.peekLocked(key); ok && young(a, arrived, maxAge) {
+			b.mu.Unlock()
+			return a, false, a.Err
+		}
+		c, joined := b.mu.calls[key]
+		if !joined {
+			c = b.startLocked(key, ask)
+		}
+		c.waiters++
+		b.mu.Unlock()
+
+		if err := b.wait(ctx, key, c); err != nil {
+			var zero Answer[T]
+			return zero, false, err
+		}
+		switch a := c.answer; {
+		case !joined, !a.Sent.Before(arrived):
+			return a, !joined, a.Err
+		case !c.fenced && b.isAnswer(a.Err) && young(a, arrived, maxAge):
+			return a, false, a.Err
+		}
+	}
+}
+
+// wait blocks until the call is over or ctx is, and takes one waiter off it.
+func (b *Book[T]) wait(ctx context.Context, key string, c *call[T]) error {
+	select {
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.waiters--; c.waiters == 0 {
+		c.cancel()
+		if b.mu.calls[key] == c { // nobody may join a request that is being given up
+			delete(b.mu.calls, key)
+		}
+	}
+	return ctx.Err()
+}
+
+func (b *Book[T]) startLocked(key string, ask func(context.Context) (T, error)) *call[T] {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &call[T]{sent: time.Now(), cancel: cancel, done: make(chan struct{})}
+	b.mu.calls[key] = c
+	go func() {
+		defer cancel()
+		a := Answer[T]{Sent: c.sent, Err: errPanicked}
+		defer func() {
+			if p := recover(); p != nil {
+				a.Err = &PanicError{Value: p}
+			}
+			b.finish(key, c, a)
+		}()
+		a.Value, a.Err = ask(ctx)
+	}()
+	return c
+}
+
+func (b *Book[T]) finish(key string, c *call[T], a Answer[T]) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.answer = a
+	if b.mu.calls[key] == c {
+		delete(b.mu.calls, key)
+	}
+	if !c.fenced && b.isAnswer(a.Err) {
+		b.keepLocked(key, a)
+	}
+	close(c.done)
+}
+
+func (b *Book[T]) isAnswer(err error) bool {
+	return err == nil || (b.opts.Keep != nil && b.opts.Keep(err))
+}
+
+func young[T any](a Answer[T], arrived time.Time, maxAge func(Answer[T]) time.Duration) bool {
+	switch age := maxAge(a); {
+	case age == Forever:
+		return true
+	case age < 0:
+		return false
+	default:
+		return !a.Sent.Before(arrived.Add(-age))
+	}
+}
+
+// Peek returns the newest kept answer, however old.
+func (b *Book[T]) Peek(key string) (Answer[T], bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.peekLocked(key)
+}
+
+func (b *Book[T]) peekLocked(key string) (Answer[T], bool) {
+	el, ok := b.mu.entries[key]
+	if !ok {
+		return Answer[T]{}, false
+	}
+	b.mu.lru.MoveToFront(el)
+	return el.Value.(*entry[T]).answer, true
+}
+
+// Confirm records an answer that came by another way (a listing, a ranged read) than Get's ask. An answer sent for before a fence on
+// the key, or before the answer that is kept, is ignored.
+func (b *Book[T]) Confirm(key string, v T, sent time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.fences.overtakes(key, sent) {
+		return
+	}
+	b.keepLocked(key, Answer[T]{Value: v, Sent: sent})
+}
+
+func (b *Book[T]) keepLocked(key string, a Answer[T]) {
+	el, ok := b.mu.entries[key]
+	if ok {
+		e := el.Value.(*entry[T])
+		if a.Sent.Before(e.answer.Sent) {
+			return
+		}
+		if b.opts.Merge != nil && a.Err == nil && e.answer.Err == nil {
+			a.Value = b.opts.Merge(e.answer.Value, a.Value)
+		}
+		b.mu.bytes -= e.weight
+		e.answer, e.weight = a, b.opts.Weigh(key, a.Value)
+		b.mu.bytes += e.weight
+		b.mu.lru.MoveToFront(el)
+	} else {
+		e := &entry[T]{key: key, answer: a, weight: b.opts.Weigh(key, a.Value)}
+		b.mu.entries[key] = b.mu.lru.PushFront(e)
+		b.mu.bytes += e.weight
+	}
+	for b.mu.bytes > b.opts.Limit && b.mu.lru.Len() > 0 {
+		b.removeLocked(b.mu.lru.Back())
+	}
+}
+
+func (b *Book[T]) removeLocked(el *list.Element) {
+	e := el.Value.(*entry[T])
+	b.mu.lru.Remove(el)
+	delete(b.mu.entries, e.key)
+	b.mu.bytes -= e.weight
+}
+
+// Drop forgets what is known of a key; a request in flight is not disturbed.
+func (b *Book[T]) Drop(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if el, ok := b.mu.entries[key]; ok {
+		b.removeLocked(el)
+	}
+}
+
+// Fence says that the key is being written or has just been: whatever was sent for until now is no answer for anyone who comes from now on.
+func (b *Book[T]) Fence(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fences.raise(key, time.Now())
+	b.fenceLocked(key)
+}
+
+func (b *Book[T]) fenceLocked(key string) {
+	if el, ok := b.mu.entries[key]; ok {
+		b.removeLocked(el)
+	}
+	if c, ok := b.mu.calls[key]; ok {
+		c.fenced = true
+		delete(b.mu.calls, key) // those who wait go on waiting; those who come ask anew
+	}
+}
+
+// FenceAll raises a fence on every key for which match is true, among the kept ones and those being asked for. Keys that are only ever
+// recorded by Get need no other fence than this.
+func (b *Book[T]) FenceAll(match func(key string) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var hit []string
+	for key := range b.mu.entries {
+		if match(key) {
+			hit = append(hit, key)
+		}
+	}
+	for key := range b.mu.calls {
+		if match(key) {
+			hit = append(hit, key)
+		}
+	}
+	for _, key := range hit {
+		b.fenceLocked(key)
+	}
+}
+
+// Usage returns how many answers are kept and the bytes they take by Weigh.
+func (b *Book[T]) Usage() (answers int, bytes int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mu.lru.Len(), b.mu.bytes
+}

@@ -1,0 +1,156 @@
+package freshness
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Kind is what an answer is about.
+type Kind uint8
+
+// The kinds of answer.
+const (
+	Object   Kind = iota // an object's version
+	Listing              // the names below a prefix
+	NotFound             // that a path names nothing
+)
+
+// Kinds names the kinds as configuration files do, in the order of the constants.
+var Kinds = []string{"object", "listing", "not_found"}
+
+func (k Kind) String() string { return Kinds[k] }
+
+// ParseKind is the inverse of String.
+func ParseKind(s string) (Kind, error) {
+	for i, name := range Kinds {
+		if s == name {
+			return Kind(i), nil
+		}
+	}
+	return 0, fmt.Errorf("%q is no kind of answer: want one of %s", s, strings.Join(Kinds, ", "))
+}
+
+// Rule gives the answers about some paths their max_age.
+type Rule struct {
+	// Path is a glob over "mount/path": * and ? stay within a path component, ** crosses them.
+	Path string
+	// Answers are the kinds the rule speaks of; empty means all.
+	Answers []Kind
+	// MaxAge is how old the last confirmation may be: 0 asks every time, Forever never again.
+	MaxAge time.Duration
+	// Why is shown where rules are listed.
+	Why string
+
+	re *regexp.Regexp
+}
+
+// uuid as the writers of Iceberg, Spark, Hudi and Trino put into the names of files that are written once.
+const uuid = `[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`
+
+// BuiltIn are the rules that stand after an operator's own (design section 7).
+func BuiltIn() []Rule {
+	const data = 10 * time.Second
+	object := []Kind{Object}
+	re := func(s string) *regexp.Regexp { return regexp.MustCompile(s) }
+	return []Rule{
+		{Path: "**", Answers: []Kind{Listing, NotFound}, MaxAge: 0, Why: "a stale listing or not-found hides a commit",
+			re: re(``)},
+		{Path: "**/{_last_checkpoint,version-hint.text,hoodie.properties,*.inflight,*.requested}", Answers: object, MaxAge: 0,
+			Why: "pointers and unfinished instants move",
+			re:  re(`(^|/)(_last_checkpoint|version-hint\.text|hoodie\.properties|[^/]*\.(inflight|requested))$`)},
+		{Path: "**/.*.log.*", Answers: object, MaxAge: data, Why: "Hudi log files may grow",
+			re: re(`(^|/)\.[^/]*\.log\.[^/]*$`)},
+		{Path: "**/*<uuid>*", Answers: object, MaxAge: Forever, Why: "a name with a UUID is written once and never used again",
+			re: re(uuid + `[^/]*$`)},
+		{Path: "**", Answers: object, MaxAge: data, Why: "a plain name may be overwritten in place", re: re(``)},
+	}
+}
+
+// Rules decide by the first rule that matches.
+type Rules struct{ rules []Rule }
+
+// NewRules compiles the operator's rules and puts the built-in ones after them. The error names every rule that is wrong.
+func NewRules(own []Rule) (*Rules, error) {
+	r := &Rules{}
+	var faults []string
+	for i, rule := range own {
+		switch {
+		case rule.Path == "":
+			faults = append(faults, fmt.Sprintf("rule %d: path is empty: give a glob over mount/path, such as lake/sales/**", i+1))
+		case rule.MaxAge < 0:
+			faults = append(faults, fmt.Sprintf("rule %d (%s): max_age %v is negative", i+1, rule.Path, rule.MaxAge))
+		}
+		rule.re = glob(rule.Path)
+		r.rules = append(r.rules, rule)
+	}
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("freshness rules: %s", strings.Join(faults, "; "))
+	}
+	r.rules = append(r.rules, BuiltIn()...)
+	return r, nil
+}
+
+// MaxAge returns how old an answer of a kind about mount/path may be.
+func (r *Rules) MaxAge(mount, path string, kind Kind) time.Duration {
+	full := mount + "/" + path
+	for i := range r.rules {
+		if r.rules[i].covers(kind) && r.rules[i].re.MatchString(full) {
+			return r.rules[i].MaxAge
+		}
+	}
+	return 0
+}
+
+// All lists the rules in the order in which they are tried.
+func (r *Rules) All() []Rule { return append([]Rule(nil), r.rules...) }
+
+func (r *Rule) covers(kind Kind) bool {
+	for _, k := range r.Answers {
+		if k == kind {
+			return true
+		}
+	}
+	return len(r.Answers) == 0
+}
+
+// glob compiles a pattern in which * and ? stay within a component and ** crosses components ("a/**/b" matches "a/b" too).
+func glob(pattern string) *regexp.Regexp {
+	var re strings.Builder
+	re.WriteString(`^`)
+	for i := 0; i < len(pattern); {
+		switch {
+		case strings.HasPrefix(pattern[i:], "**/"):
+			re.WriteString(`(?:[^/]*/)*`)
+			i += 3
+		case strings.HasPrefix(pattern[i:], "**"):
+			re.WriteString(`.*`)
+			i += 2
+		case pattern[i] == '*':
+			re.WriteString(`[^/]*`)
+			i++
+		case pattern[i] == '?':
+			re.WriteString(`[^/]`)
+			i++
+		default:
+			j := i + 1
+			for j < len(pattern) && pattern[j] != '*' && pattern[j] != '?' {
+				j++
+			}
+			re.WriteString(regexp.QuoteMeta(pattern[i:j]))
+			i = j
+		}
+	}
+	re.WriteString(`$`)
+	// (?s): a key may hold any byte, newlines too.
+	return regexp.MustCompile(`(?s)` + re.String())
+}
+
+// Age spells the rule's max_age as configuration files do.
+func (r Rule) Age() string {
+	if r.MaxAge == Forever {
+		return "forever"
+	}
+	return r.MaxAge.String()
+}

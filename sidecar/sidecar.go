@@ -1,0 +1,195 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/origin"
+	"github.com/alio-lake/alio/sidecar/freshness"
+)
+
+// Defaults of Options, in bytes.
+const (
+	DefaultMetadataMemory = 64 << 20
+	DefaultLayoutMemory   = 32 << 20
+	DefaultFillSpan       = 16 << 20
+	DefaultRunMemory      = 64 << 20
+)
+
+// Pages is what the sidecar needs of the page cache. *cache.Cache is one.
+type Pages interface {
+	Open(ctx context.Context, r cache.Request) (*cache.Reader, error)
+	Offer(obj *origin.Object, layout cache.Layout, off int64, data []byte)
+	Lookup(ctx context.Context, obj *origin.Object, off, length int64) (cache.Buf, bool)
+	Resident(obj *origin.Object, layout cache.Layout, off, length int64) bool
+}
+
+// Options configure a Sidecar.
+type Options struct {
+	// Mounts are the origins by mount name, wrapped as the operator wants them (retry, limits, meter).
+	Mounts map[string]origin.Origin
+	// Pages is the page cache. Required.
+	Pages Pages
+	// Rules are the operator's freshness rules; the built-in ones follow them.
+	Rules []freshness.Rule
+	// MetadataMemory bounds what is kept of objects and listings, in bytes (default 64 MiB: about 150,000 objects).
+	MetadataMemory int64
+	// LayoutMemory bounds the layouts kept, in bytes (default 32 MiB).
+	LayoutMemory int64
+	// FillSpan is the most bytes that a first read of an unknown object asks for in one request (default 16 MiB).
+	FillSpan int64
+	// RunMemory bounds the bytes of first reads that are held while their readers take them (default 64 MiB). Beyond it, first
+	// reads cost a Stat more instead of memory.
+	RunMemory int64
+	// Registerer takes the metrics; nil keeps them unregistered.
+	Registerer prometheus.Registerer
+	Logger     zerolog.Logger
+}
+
+func (o *Options) setDefaults() {
+	if o.MetadataMemory == 0 {
+		o.MetadataMemory = DefaultMetadataMemory
+	}
+	if o.LayoutMemory == 0 {
+		o.LayoutMemory = DefaultLayoutMemory
+	}
+	if o.FillSpan == 0 {
+		o.FillSpan = DefaultFillSpan
+	}
+	if o.RunMemory == 0 {
+		o.RunMemory = max(DefaultRunMemory, o.FillSpan)
+	}
+}
+
+// Validate reports every fault at once.
+func (o *Options) Validate() error {
+	var faults []error
+	if len(o.Mounts) == 0 {
+		faults = append(faults, errors.New("no mounts: name at least one origin, as in --mount lake=s3://bucket"))
+	}
+	for name := range o.Mounts {
+		if err := CheckMountName(name); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	if o.Pages == nil {
+		faults = append(faults, errors.New("no page cache"))
+	}
+	for what, n := range map[string]int64{"metadata memory": o.MetadataMemory, "layout memory": o.LayoutMemory, "fill span": o.FillSpan} {
+		if n < 0 {
+			faults = append(faults, fmt.Errorf("%s is negative: %d", what, n))
+		}
+	}
+	if o.RunMemory < o.FillSpan {
+		faults = append(faults, fmt.Errorf("run memory (%d bytes) is less than one fill span (%d bytes)", o.RunMemory, o.FillSpan))
+	}
+	return errors.Join(faults...)
+}
+
+// CheckMountName tells whether a name can be a mount: it must be usable as an S3 bucket and as a host name's label.
+func CheckMountName(name string) error {
+	ok := len(name) >= 1 && len(name) <= 63 && !strings.HasPrefix(name, "-") && !strings.HasSuffix(name, "-")
+	for _, c := range name {
+		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_')
+	}
+	if !ok {
+		return fmt.Errorf("mount name %q: use 1 to 63 of a-z, 0-9, '-', '.', '_'", name)
+	}
+	return nil
+}
+
+// Sidecar serves reads of a namespace of mounts. All methods may be called in parallel. It starts nothing of its own, so it needs no
+// Run and no Close; requests to origins that nobody waits for any more end by themselves.
+type Sidecar struct {
+	opts    Options
+	rules   *freshness.Rules
+	objects *freshness.Book[origin.Object]
+	lists   *freshness.Book[origin.Listing]
+	layouts *layouts
+	runs    *freshness.Book[struct{}] // first reads of objects whose version is known but whose layout is not
+	budget  *semaphore.Weighted       // bytes of runs
+	metrics *metrics
+}
+
+// New makes a Sidecar.
+func New(opts Options) (*Sidecar, error) {
+	opts.setDefaults()
+	if err := opts.Validate(); err != nil {
+		return nil, fmt.Errorf("sidecar: %w", err)
+	}
+	rules, err := freshness.NewRules(opts.Rules)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sidecar{opts: opts, rules: rules, layouts: newLayouts(opts.LayoutMemory), metrics: newMetrics(opts.Registerer)}
+	keep := func(err error) bool { return errors.Is(err, origin.ErrNotFound) }
+	s.objects = freshness.NewBook(freshness.Options[origin.Object]{
+		Limit: opts.MetadataMemory * 3 / 4, Weigh: weighObject, Merge: mergeObject, Keep: keep})
+	s.runs = freshness.NewBook(freshness.Options[struct{}]{Weigh: func(string, struct{}) int64 { return 1 }})
+	s.budget = semaphore.NewWeighted(opts.RunMemory)
+	s.lists = freshness.NewBook(freshness.Options[origin.Listing]{
+		Limit: opts.MetadataMemory / 4, Weigh: weighListing, Keep: keep})
+	return s, nil
+}
+
+// Mounts names the mounts, sorted.
+func (s *Sidecar) Mounts() []string {
+	names := make([]string, 0, len(s.opts.Mounts))
+	for name := range s.opts.Mounts {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+func (s *Sidecar) mount(name string) (origin.Origin, error) {
+	o, ok := s.opts.Mounts[name]
+	if !ok {
+		return nil, fmt.Errorf("%w: %q (there are: %s)", origin.ErrUnknownMount, name, strings.Join(s.Mounts(), ", "))
+	}
+	return o, nil
+}
+
+// bookKey joins mount and path; no mount name holds a slash.
+func bookKey(mount, path string) string { return mount + "/" + path }
+
+// objectOverhead is about what Go spends on an entry beside its strings: the map slot, the list element, the structs.
+const objectOverhead = 400
+
+func weighObject(key string, o origin.Object) int64 {
+	n := objectOverhead + 2*len(key) + len(o.Version) + len(o.ETag)
+	for _, p := range o.Parts {
+		n += len(p.ID) + 40
+	}
+	for k, v := range o.Attributes {
+		n += len(k) + len(v) + 40
+	}
+	return int64(n)
+}
+
+func weighListing(key string, l origin.Listing) int64 {
+	n := int64(objectOverhead + len(key) + len(l.NextToken))
+	for i := range l.Entries {
+		n += weighObject(l.Entries[i].Path, l.Entries[i].Object) - objectOverhead + 150
+	}
+	for _, p := range l.CommonPrefixes {
+		n += int64(len(p) + 16)
+	}
+	return n
+}
+
+// mergeObject keeps the attributes that an earlier Stat or read told when a listing confirms the same version.
+func mergeObject(prev, next origin.Object) origin.Object {
+	if next.Attributes == nil && prev.Version == next.Version && prev.Version != "" {
+		next.Attributes = prev.Attributes
+	}
+	return next
+}

@@ -1,0 +1,41 @@
+package sidecar
+
+// Status is a snapshot for the status page.
+type Status struct {
+	Mounts         map[string]string `json:"mounts"` // name: the origin's id
+	Rules          []RuleStatus      `json:"freshness_rules"`
+	Objects        int               `json:"objects_known"`
+	ObjectBytes    int64             `json:"objects_bytes"`
+	Listings       int               `json:"listings_kept"`
+	ListingBytes   int64             `json:"listings_bytes"`
+	Layouts        int               `json:"layouts_kept"`
+	LayoutBytes    int64             `json:"layouts_bytes"`
+	MetadataMemory int64             `json:"metadata_limit_bytes"`
+}
+
+// RuleStatus is a freshness rule as it is in force.
+type RuleStatus struct {
+	Path    string   `json:"path"`
+	Answers []string `json:"answers,omitempty"`
+	MaxAge  string   `json:"max_age"`
+	Why     string   `json:"why,omitempty"`
+}
+
+// Status returns a snapshot.
+func (s *Sidecar) Status() Status {
+	st := Status{Mounts: make(map[string]string), MetadataMemory: s.opts.MetadataMemory}
+	for name, o := range s.opts.Mounts {
+		st.Mounts[name] = o.ID()
+	}
+	for _, r := range s.rules.All() {
+		rs := RuleStatus{Path: r.Path, MaxAge: r.Age(), Why: r.Why}
+		for _, k := range r.Answers {
+			rs.Answers = append(rs.Answers, k.String())
+		}
+		st.Rules = append(st.Rules, rs)
+	}
+	st.Objects, st.ObjectBytes = s.objects.Usage()
+	st.Listings, st.ListingBytes = s.lists.Usage()
+	st.Layouts, st.LayoutBytes = s.layouts.usage()
+	return st
+}
