@@ -39,9 +39,9 @@ func suggest(root reflect.Type, path, name string, known []string) string {
 		return fmt.Sprintf("; did you mean %q?", Join(path, near))
 	}
 	var elsewhere []string
-	walk(root, "", func(p string) {
-		if p[strings.LastIndexByte(p, '.')+1:] == name {
-			elsewhere = append(elsewhere, p)
+	Walk(root, func(k Key) {
+		if FieldName(k.Field) == name {
+			elsewhere = append(elsewhere, k.Path)
 		}
 	})
 	if len(elsewhere) > 0 {
@@ -51,20 +51,36 @@ func suggest(root reflect.Type, path, name string, known []string) string {
 	return "; known here: " + strings.Join(sorted, ", ")
 }
 
-// walk calls f with the path of every key of a tree of structs; <name> and [] stand for a map's key and a list's index.
-func walk(t reflect.Type, path string, f func(path string)) {
-	switch t.Kind() {
-	case reflect.Struct:
-		for i := range t.NumField() {
-			if name := FieldName(t.Field(i)); name != "" {
-				f(Join(path, name))
-				walk(t.Field(i).Type, Join(path, name), f)
-			}
+// Key is one key of a tree of structs. In its path, <name> and [] stand for a map's key and a list's index.
+type Key struct {
+	Path   string
+	Parent reflect.Type // the struct that holds the field
+	Field  reflect.StructField
+	Leaf   bool // holds a value, and no further keys
+}
+
+// Walk calls f for every key of a tree of structs, parents first, in the order of the fields.
+func Walk(t reflect.Type, f func(Key)) { walk(t, "", f) }
+
+func walk(t reflect.Type, path string, f func(Key)) {
+	for i := range t.NumField() {
+		field := t.Field(i)
+		if FieldName(field) == "" {
+			continue
 		}
-	case reflect.Map:
-		walk(t.Elem(), Join(path, "<name>"), f)
-	case reflect.Slice:
-		walk(t.Elem(), path+"[]", f)
+		at := Join(path, FieldName(field))
+		below, suffix := field.Type, ""
+		switch below.Kind() {
+		case reflect.Map:
+			below, suffix = below.Elem(), ".<name>"
+		case reflect.Slice:
+			below, suffix = below.Elem(), "[]"
+		}
+		leaf := below.Kind() != reflect.Struct
+		f(Key{Path: at, Parent: t, Field: field, Leaf: leaf})
+		if !leaf {
+			walk(below, at+suffix, f)
+		}
 	}
 }
 

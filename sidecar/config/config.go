@@ -1,0 +1,223 @@
+package config
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/alio-lake/alio/internal/config"
+)
+
+// Config is everything that a sidecar can be told. The zero Config is not usable: begin with Default.
+type Config struct {
+	// The origins, each under the name by which clients ask for it (at the S3 endpoint: the bucket). A sidecar needs at least one.
+	Mounts map[string]Mount `yaml:"mounts"`
+	// The page cache.
+	Cache Cache `yaml:"cache"`
+	// How old an answer may be.
+	Freshness Freshness `yaml:"freshness"`
+	// Where clients come in.
+	Doors Doors `yaml:"doors"`
+	// Metrics, health and status over HTTP.
+	Admin Admin `yaml:"admin"`
+	// Logging, to standard error.
+	Log Log `yaml:"log"`
+	// How long requests under way may take to finish after SIGTERM or SIGINT; what is left then is cut off.
+	ShutdownGrace config.Duration `yaml:"shutdown_grace"`
+}
+
+// Mount is one origin under one name.
+type Mount struct {
+	// What is mounted: s3://bucket, or s3://bucket/prefix for a part of it.
+	URI string `yaml:"uri"`
+	// How an S3 origin is reached.
+	S3 S3 `yaml:"s3"`
+	// Repeated attempts after throttling, timeouts and server errors.
+	Retry Retry `yaml:"retry"`
+	// What this sidecar may ask of the origin.
+	Limits Limits `yaml:"limits"`
+}
+
+// S3 says how an S3 origin is reached.
+type S3 struct {
+	// URL of the S3 service, such as https://minio.example.com:9000. Empty: AWS, in the region.
+	Endpoint string `yaml:"endpoint"`
+	// Region to sign for. Empty: from the AWS environment or its shared configuration files, else us-east-1.
+	Region string `yaml:"region"`
+	// Put the bucket into the path instead of the host name; most servers other than AWS need it.
+	PathStyle bool `yaml:"path_style"`
+	// Static key. Empty: the AWS default chain (environment, shared files, web identity, container and instance roles).
+	AccessKeyID config.EnvString `yaml:"access_key_id"`
+	// Secret of the static key. Write ${NAME} to take it from the environment.
+	SecretAccessKey config.Secret `yaml:"secret_access_key"`
+	// Session token of a temporary static key. Write ${NAME} to take it from the environment.
+	SessionToken config.Secret `yaml:"session_token"`
+	// Send unsigned requests, for public buckets.
+	Anonymous bool `yaml:"anonymous"`
+}
+
+// Retry is how long and how often an origin is asked again.
+type Retry struct {
+	// Attempts in all, the first included; 1 never repeats.
+	Attempts int `yaml:"attempts"`
+	// Time after which no further attempt is begun.
+	MaxElapsed config.Duration `yaml:"max_elapsed"`
+}
+
+// Limits bound what one sidecar asks of one origin.
+type Limits struct {
+	// Requests in flight at once; more wait for their turn.
+	Concurrency int `yaml:"concurrency"`
+	// Bytes per second read from the origin; 0 is unlimited.
+	Bandwidth config.Size `yaml:"bandwidth"`
+}
+
+// Cache is the page cache.
+type Cache struct {
+	// Directory of the disk tier, on a local file system, used by nothing else. Empty: memory only.
+	Dir string `yaml:"dir"`
+	// The most that the disk tier may hold on disk, everything counted.
+	Size config.Size `yaml:"size"`
+	// Memory tier: pages that are not (yet) on disk, and metadata pages. The operating system's page cache comes on top.
+	Memory config.Size `yaml:"memory"`
+	// Share of the memory tier that scans cannot take from metadata pages (footers, indexes, commits, manifests), between 0 and 1.
+	MetadataShare float64 `yaml:"metadata_share"`
+	// What is kept in memory of objects' versions and of listings, apart from pages.
+	ObjectMemory config.Size `yaml:"object_memory"`
+	// What is kept in memory of files' layouts, apart from pages.
+	LayoutMemory config.Size `yaml:"layout_memory"`
+	// Size of one segment file of the disk tier; 0 follows the size (64MiB, or more so that there are at most 8192 segments).
+	SegmentSize config.Size `yaml:"segment_size"`
+	// Pages that wait to be written to disk; beyond it pages are not stored, and reads never wait for it.
+	WriteQueue config.Size `yaml:"write_queue"`
+	// The most that one request to an origin asks for.
+	FillSpan config.Size `yaml:"fill_span"`
+	// Bytes of fills under way, all together; more wait for their turn.
+	FillMemory config.Size `yaml:"fill_memory"`
+	// How long a read waits for the disk before it goes to the origin.
+	ReadDeadline config.Duration `yaml:"read_deadline"`
+}
+
+// Freshness holds the operator's rules.
+type Freshness struct {
+	// Tried in order, the first match wins; after them come the built-in rules, listed at the end of this page.
+	Rules []Rule `yaml:"rules"`
+}
+
+// Rule gives some answers about some paths their greatest age.
+type Rule struct {
+	// Glob over mount/path: * and ? stay within one path component, ** crosses them. "lake/sales/**" is all below it.
+	Path string `yaml:"path"`
+	// Which answers: object (a version), listing, not_found. Empty: all three.
+	Answers []string `yaml:"answers"`
+	// How old the last confirmation may be: 0 asks the origin every time, forever never again.
+	MaxAge config.Duration `yaml:"max_age"`
+}
+
+// Doors are the ways in for clients.
+type Doors struct {
+	// The S3 endpoint.
+	S3 S3Door `yaml:"s3"`
+}
+
+// S3Door is the S3 endpoint.
+type S3Door struct {
+	// Host and port. Anything wider than loopback needs tls and credentials.
+	Listen string `yaml:"listen"`
+	// Domain for virtual-host style: a request to <mount>.<domain> means that mount. Empty: path style only.
+	Domain string `yaml:"domain"`
+	// Certificate to serve HTTPS with.
+	TLS TLS `yaml:"tls"`
+	// Who may read what. Empty: anyone who reaches the (loopback) address, any key accepted.
+	Credentials []Credential `yaml:"credentials"`
+}
+
+// TLS is a certificate on disk.
+type TLS struct {
+	// PEM file with the certificate and its chain. Read at start: restart the sidecar after renewing it.
+	CertFile string `yaml:"cert_file"`
+	// PEM file with the private key.
+	KeyFile string `yaml:"key_file"`
+}
+
+// On tells whether TLS is configured.
+func (t TLS) On() bool { return t.CertFile != "" || t.KeyFile != "" }
+
+// Credential is one client's key at the S3 endpoint.
+type Credential struct {
+	// The key's id.
+	AccessKeyID config.EnvString `yaml:"access_key_id"`
+	// The key's secret. Write ${NAME} to take it from the environment.
+	SecretAccessKey config.Secret `yaml:"secret_access_key"`
+	// The mounts that this key may use. Empty: all.
+	Mounts []string `yaml:"mounts"`
+}
+
+// Admin is the HTTP server for operators.
+type Admin struct {
+	// Host and port for /metrics, /healthz, /readyz, /status. It has no authentication: keep it on loopback or behind a network policy.
+	Listen string `yaml:"listen"`
+	// Serve /debug/pprof/, which shows memory and can slow the process down.
+	Pprof bool `yaml:"pprof"`
+}
+
+// Log says what is logged and how.
+type Log struct {
+	// debug, info, warn or error.
+	Level string `yaml:"level"`
+	// json, console, or empty for console on a terminal and json elsewhere.
+	Format string `yaml:"format"`
+}
+
+// Defaults that other packages or texts refer to.
+const (
+	DefaultS3Listen    = "127.0.0.1:9480"
+	DefaultAdminListen = "127.0.0.1:9481"
+)
+
+// Default returns a Config with every default and no mounts.
+func Default() *Config {
+	return &Config{
+		Cache: Cache{
+			Size:          10 * config.GiB,
+			Memory:        256 * config.MiB,
+			MetadataShare: 0.25,
+			ObjectMemory:  64 * config.MiB,
+			LayoutMemory:  32 * config.MiB,
+			WriteQueue:    64 * config.MiB,
+			FillSpan:      16 * config.MiB,
+			FillMemory:    256 * config.MiB,
+			ReadDeadline:  250 * millisecond,
+		},
+		Doors:         Doors{S3: S3Door{Listen: DefaultS3Listen}},
+		Admin:         Admin{Listen: DefaultAdminListen},
+		Log:           Log{Level: "info"},
+		ShutdownGrace: 10 * second,
+	}
+}
+
+// DefaultMount returns a Mount with every default and no URI.
+func DefaultMount() Mount {
+	return Mount{
+		Retry:  Retry{Attempts: 5, MaxElapsed: 30 * second},
+		Limits: Limits{Concurrency: 64},
+	}
+}
+
+// SetDefaults makes each mount of a file start from the defaults.
+func (m *Mount) SetDefaults() { *m = DefaultMount() }
+
+const (
+	millisecond = config.Duration(1e6)
+	second      = config.Duration(1e9)
+)
+
+// Load reads a file over the defaults. The Source names lines for faults that Validate finds; it is nil only if the file could not be read.
+func Load(file string) (*Config, *config.Source, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("config file: %w", err)
+	}
+	c := Default()
+	src, err := config.Decode(file, data, c, nil)
+	return c, src, err
+}

@@ -1,0 +1,244 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	units "github.com/alio-lake/alio/internal/config"
+	"github.com/alio-lake/alio/sidecar/config"
+	"github.com/alio-lake/alio/sidecar/freshness"
+)
+
+// defaults is what a sidecar with one mount and nothing else said runs with: a change here is a change for every user.
+const defaults = `mounts:
+  lake:
+    uri: s3://bucket
+    s3:
+      endpoint: ""
+      region: ""
+      path_style: false
+      access_key_id: ""
+      secret_access_key: ""
+      session_token: ""
+      anonymous: false
+    retry:
+      attempts: 5
+      max_elapsed: 30s
+    limits:
+      concurrency: 64
+      bandwidth: "0"
+cache:
+  dir: ""
+  size: 10GiB
+  memory: 256MiB
+  metadata_share: 0.25
+  object_memory: 64MiB
+  layout_memory: 32MiB
+  segment_size: "0"
+  write_queue: 64MiB
+  fill_span: 16MiB
+  fill_memory: 256MiB
+  read_deadline: 250ms
+freshness:
+  rules: []
+doors:
+  s3:
+    listen: 127.0.0.1:9480
+    domain: ""
+    tls:
+      cert_file: ""
+      key_file: ""
+    credentials: []
+admin:
+  listen: 127.0.0.1:9481
+  pprof: false
+log:
+  level: info
+  format: ""
+shutdown_grace: 10s
+`
+
+// everything gives every key a value that is not its default.
+const everything = `
+mounts:
+  lake:
+    uri: s3://bucket/warehouse
+    s3:
+      endpoint: http://127.0.0.1:9000
+      region: eu-west-1
+      path_style: true
+      access_key_id: ${LAKE_ID}
+      secret_access_key: ${LAKE_SECRET}
+      session_token: token
+    retry: {attempts: 2, max_elapsed: 3s}
+    limits: {concurrency: 8, bandwidth: 100MiB}
+  open:
+    uri: s3://public
+    s3: {anonymous: true}
+cache:
+  dir: /var/cache/alio
+  size: 1TiB
+  memory: 1GiB
+  metadata_share: 0.5
+  object_memory: 100MB
+  layout_memory: 10MB
+  segment_size: 256MiB
+  write_queue: 32MiB
+  fill_span: 8MiB
+  fill_memory: 128MiB
+  read_deadline: 1s
+freshness:
+  rules:
+    - path: lake/static/**
+      answers: [object, listing, not_found]
+      max_age: forever
+    - {path: "lake/**", max_age: 1s}
+doors:
+  s3:
+    listen: 0.0.0.0:443
+    domain: s3.example.com
+    tls: {cert_file: /tls/cert.pem, key_file: /tls/key.pem}
+    credentials:
+      - access_key_id: trino
+        secret_access_key: ${TRINO_SECRET}
+        mounts: [lake]
+admin:
+  listen: 127.0.0.1:1234
+  pprof: true
+log:
+  level: debug
+  format: console
+shutdown_grace: 1m
+`
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "alio.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestDefaults(t *testing.T) {
+	c, src, err := config.Load(write(t, "mounts: {lake: {uri: 's3://bucket'}}"))
+	if err != nil || src == nil {
+		t.Fatal(err)
+	}
+	if faults := c.Validate(); len(faults) > 0 {
+		t.Errorf("the defaults are not valid:\n%v", faults)
+	}
+	text, err := units.Encode(c)
+	if err != nil || string(text) != defaults {
+		t.Errorf("%v; got\n%s\nwant\n%s", err, text, defaults)
+	}
+	back, _, err := config.Load(write(t, string(text)))
+	if err != nil || !same(t, back, c) {
+		t.Errorf("what is printed does not read back: %v", err)
+	}
+}
+
+func same(t *testing.T, a, b any) bool {
+	t.Helper()
+	x, err := units.Encode(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := units.Encode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(x) == string(y)
+}
+
+func TestEveryKey(t *testing.T) {
+	t.Setenv("LAKE_ID", "AKIALAKE")
+	t.Setenv("LAKE_SECRET", "lake-secret")
+	t.Setenv("TRINO_SECRET", "trino-secret")
+	c, _, err := config.Load(write(t, everything))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if faults := c.Validate(); len(faults) > 0 {
+		t.Errorf("not valid:\n%v", faults)
+	}
+	set := map[string]bool{}
+	differing("", reflect.ValueOf(*c), reflect.ValueOf(*config.Default()), set)
+	for path := range leaves(reflect.TypeFor[config.Config]()) {
+		if !set[path] {
+			t.Errorf("%s: the file of this test does not set it to anything but its default, or it is not read", path)
+		}
+	}
+	printed, _ := units.Encode(c)
+	for _, secret := range []string{"lake-secret", "trino-secret", "token\n"} {
+		if strings.Contains(string(printed), secret) {
+			t.Errorf("the printed configuration shows %q", secret)
+		}
+	}
+	if m := c.Mounts["lake"]; m.S3.SecretAccessKey.Reveal() != "lake-secret" || m.S3.AccessKeyID != "AKIALAKE" {
+		t.Errorf("environment references: %+v", m.S3)
+	}
+}
+
+// leaves yields the path of every key that holds a value; <name> and [] stand for a map's key and an index.
+func leaves(t reflect.Type) map[string]bool {
+	all := map[string]bool{}
+	units.Walk(t, func(k units.Key) {
+		if k.Leaf {
+			all[k.Path] = true
+		}
+	})
+	return all
+}
+
+// differing marks the leaves at which v differs from its default.
+func differing(path string, v, def reflect.Value, out map[string]bool) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			differing(units.Join(path, units.FieldName(v.Type().Field(i))), v.Field(i), def.Field(i), out)
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			differing(path+".<name>", v.MapIndex(key), elementDefault(v.Type().Elem()), out)
+		}
+	case reflect.Slice:
+		if v.Type().Elem().Kind() != reflect.Struct {
+			out[path] = out[path] || v.Len() > 0
+			return
+		}
+		for i := range v.Len() {
+			differing(path+"[]", v.Index(i), elementDefault(v.Type().Elem()), out)
+		}
+	default:
+		out[path] = out[path] || !reflect.DeepEqual(v.Interface(), def.Interface())
+	}
+}
+
+func elementDefault(t reflect.Type) reflect.Value {
+	p := reflect.New(t)
+	if d, ok := p.Interface().(units.Defaulter); ok {
+		d.SetDefaults()
+	}
+	return p.Elem()
+}
+
+func TestAnswersAreFreshnessKinds(t *testing.T) {
+	c := config.Default()
+	c.Mounts = map[string]config.Mount{"lake": {URI: "s3://b", Retry: config.DefaultMount().Retry, Limits: config.DefaultMount().Limits}}
+	c.Freshness.Rules = []config.Rule{{Path: "**", Answers: slices.Clone(freshness.Kinds)}}
+	if faults := c.Validate(); len(faults) > 0 {
+		t.Errorf("a kind of freshness is unknown here:\n%v", faults)
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	_, _, err := config.Load(filepath.Join(t.TempDir(), "none.yaml"))
+	if err == nil || !strings.Contains(err.Error(), "none.yaml") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,246 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/alio-lake/alio/internal/config"
+)
+
+// answers are the kinds of answer that a freshness rule can speak of; sidecar/freshness has the same names.
+var answers = []string{"object", "listing", "not_found"}
+
+// maxSegments is how many segment files the disk tier keeps at most: their descriptors stay open.
+const maxSegments = 8192
+
+// Validate reports every fault at once, each with the path of its key, or nil.
+func (c *Config) Validate() config.Faults {
+	var f config.Faults
+	c.validateMounts(&f)
+	c.Cache.validate(&f)
+	for i, r := range c.Freshness.Rules {
+		r.validate(&f, fmt.Sprintf("freshness.rules[%d]", i))
+	}
+	c.Doors.S3.validate(&f, c.Mounts)
+	if wide := validateListen(&f, "admin.listen", c.Admin.Listen); wide && c.Admin.Pprof {
+		f.Add("admin.pprof", "shows the memory of the process, and %s is reachable from other machines: turn it off, or listen on %s", c.Admin.Listen, DefaultAdminListen)
+	}
+	if c.Admin.Listen == c.Doors.S3.Listen && !strings.HasSuffix(c.Admin.Listen, ":0") {
+		f.Add("admin.listen", "is the same address as doors.s3.listen (%s): give each its own port", c.Admin.Listen)
+	}
+	oneOf(&f, "log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf(&f, "log.format", c.Log.Format, "", "json", "console")
+	if c.ShutdownGrace == config.Forever {
+		f.Add("shutdown_grace", "forever would never stop: give a duration, such as 10s")
+	}
+	return f
+}
+
+func oneOf(f *config.Faults, path, value string, allowed ...string) {
+	if slices.Contains(allowed, value) {
+		return
+	}
+	names := slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" })
+	f.Add(path, "%q is unknown: want one of %s", value, strings.Join(names, ", "))
+}
+
+func (c *Config) validateMounts(f *config.Faults) {
+	if len(c.Mounts) == 0 {
+		f.Add("mounts", "there is no mount: name at least one origin, with --mount lake=s3://bucket or under mounts: in the config file")
+	}
+	names := make([]string, 0, len(c.Mounts))
+	for name := range c.Mounts {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		m := c.Mounts[name]
+		m.validate(f, "mounts."+name, name)
+	}
+}
+
+func (m *Mount) validate(f *config.Faults, path, name string) {
+	if !mountName(name) {
+		f.Add(path, "%q cannot be a mount's name: use 1 to 63 of a-z, 0-9, '-', '.', '_', with a letter or digit at each end", name)
+	}
+	if _, _, err := SplitURI(m.URI); err != nil {
+		f.Add(path+".uri", "%v", err)
+	}
+	m.S3.validate(f, path+".s3")
+	if m.Retry.Attempts < 1 {
+		f.Add(path+".retry.attempts", "%d is too few: 1 asks once and never again", m.Retry.Attempts)
+	}
+	if m.Retry.MaxElapsed == config.Forever {
+		f.Add(path+".retry.max_elapsed", "forever would hold readers without end: give a duration, such as 30s")
+	}
+	if m.Limits.Concurrency < 1 {
+		f.Add(path+".limits.concurrency", "%d is too few: the origin could never be asked; 64 is the default", m.Limits.Concurrency)
+	}
+}
+
+// mountName tells whether a name can serve as an S3 bucket and as a host name's label.
+func mountName(name string) bool {
+	edge := func(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
+	if len(name) < 1 || len(name) > 63 || !edge(name[0]) || !edge(name[len(name)-1]) {
+		return false
+	}
+	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-._") == ""
+}
+
+func (s *S3) validate(f *config.Faults, path string) {
+	if s.Endpoint != "" {
+		u, err := url.Parse(s.Endpoint)
+		switch {
+		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "":
+			f.Add(path+".endpoint", "%q is no URL of a service: write http://host:port or https://host", s.Endpoint)
+		case u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
+			f.Add(path+".endpoint", "%q holds more than scheme, host and port: the bucket belongs in uri, keys in access_key_id and secret_access_key", u.Redacted())
+		}
+	}
+	id, secret := s.AccessKeyID != "", s.SecretAccessKey != ""
+	switch {
+	case id && !secret:
+		f.Add(path+".secret_access_key", "is missing beside access_key_id")
+	case secret && !id:
+		f.Add(path+".access_key_id", "is missing beside secret_access_key")
+	case s.SessionToken != "" && !id:
+		f.Add(path+".session_token", "needs access_key_id and secret_access_key beside it")
+	case s.Anonymous && id:
+		f.Add(path+".anonymous", "contradicts access_key_id: remove one of them")
+	}
+}
+
+// SplitURI cuts a mount's uri into bucket and prefix; the prefix has no slash at its ends.
+func SplitURI(uri string) (bucket, prefix string, err error) {
+	rest, ok := strings.CutPrefix(uri, "s3://")
+	if !ok {
+		return "", "", fmt.Errorf("%q is no origin this build can mount: write s3://bucket or s3://bucket/prefix", uri)
+	}
+	bucket, prefix, _ = strings.Cut(rest, "/")
+	if bucket == "" || strings.ContainsAny(bucket, "?#@: ") {
+		return "", "", fmt.Errorf("%q names no bucket: write s3://bucket or s3://bucket/prefix", uri)
+	}
+	prefix = strings.TrimSuffix(prefix, "/")
+	for _, part := range strings.Split(prefix, "/") {
+		if prefix != "" && (part == "" || part == "." || part == "..") {
+			return "", "", fmt.Errorf("%q has an empty, . or .. part in its prefix", uri)
+		}
+	}
+	return bucket, prefix, nil
+}
+
+func (c *Cache) validate(f *config.Faults) {
+	if c.Dir != "" {
+		c.validateDisk(f)
+	}
+	if c.Memory < 16*config.MiB {
+		f.Add("cache.memory", "%s is too little: the cache needs at least 16MiB to hold pages under way", c.Memory)
+	}
+	if !(c.MetadataShare >= 0 && c.MetadataShare <= 1) {
+		f.Add("cache.metadata_share", "%v is no share: want 0 to 1, such as 0.25", c.MetadataShare)
+	}
+	atLeast(f, "cache.object_memory", c.ObjectMemory, config.MiB, "versions of objects have to be kept somewhere")
+	atLeast(f, "cache.layout_memory", c.LayoutMemory, config.MiB, "one wide file's layout can take that much")
+	atLeast(f, "cache.fill_span", c.FillSpan, config.MiB, "a page can be that large")
+	if c.FillMemory < c.FillSpan {
+		f.Add("cache.fill_memory", "%s is less than one fill of cache.fill_span (%s)", c.FillMemory, c.FillSpan)
+	}
+}
+
+func (c *Cache) validateDisk(f *config.Faults) {
+	if !filepath.IsAbs(c.Dir) && strings.HasPrefix(c.Dir, "~") {
+		f.Add("cache.dir", "%q starts with ~, which only a shell expands: write the whole path", c.Dir)
+	}
+	if c.SegmentSize != 0 {
+		atLeast(f, "cache.segment_size", c.SegmentSize, 4*config.MiB, "a segment holds several pages of up to 1MiB")
+	}
+	segment := max(c.SegmentSize, 4*config.MiB)
+	switch {
+	case c.Size < 2*segment:
+		f.Add("cache.size", "%s is too small for segments of %s: give at least twice that", c.Size, segment)
+	case c.SegmentSize != 0 && c.Size/c.SegmentSize > maxSegments:
+		f.Add("cache.segment_size", "%s makes %d segments of a cache of %s, and %d is the limit: use %s, or 0", c.SegmentSize, c.Size/c.SegmentSize, c.Size, maxSegments, (c.Size/maxSegments/config.MiB+1)*config.MiB)
+	}
+	atLeast(f, "cache.write_queue", c.WriteQueue, config.MiB, "a page can be that large")
+	if c.ReadDeadline < millisecond || c.ReadDeadline > 60*second {
+		f.Add("cache.read_deadline", "%s is outside 1ms to 1m: it is how long a reader waits for a sick disk", c.ReadDeadline)
+	}
+}
+
+func atLeast(f *config.Faults, path string, got, least config.Size, why string) {
+	if got < least {
+		f.Add(path, "%s is too little: give at least %s, since %s", got, least, why)
+	}
+}
+
+func (r *Rule) validate(f *config.Faults, path string) {
+	if r.Path == "" {
+		f.Add(path+".path", "is missing: give a glob over mount/path, such as lake/sales/**")
+	} else if strings.HasPrefix(r.Path, "/") {
+		f.Add(path+".path", "%q starts with a slash: it begins with the mount's name, such as lake/sales/**", r.Path)
+	}
+	for i, a := range r.Answers {
+		oneOf(f, fmt.Sprintf("%s.answers[%d]", path, i), a, answers...)
+	}
+}
+
+func (d *S3Door) validate(f *config.Faults, mounts map[string]Mount) {
+	const path = "doors.s3"
+	wide := validateListen(f, path+".listen", d.Listen)
+	if wide && (!d.TLS.On() || len(d.Credentials) == 0) {
+		f.Add(path+".listen", "%s is reachable from other machines, which needs doors.s3.tls and doors.s3.credentials: set both, or listen on %s", d.Listen, DefaultS3Listen)
+	}
+	if d.TLS.On() && (d.TLS.CertFile == "" || d.TLS.KeyFile == "") {
+		f.Add(path+".tls", "needs both cert_file and key_file")
+	}
+	if strings.ContainsAny(d.Domain, "/:@ *") || strings.HasPrefix(d.Domain, ".") {
+		f.Add(path+".domain", "%q is no domain: write a host name such as s3.example.com, without scheme, port or leading dot", d.Domain)
+	}
+	seen := map[config.EnvString]bool{}
+	for i, c := range d.Credentials {
+		at := fmt.Sprintf("%s.credentials[%d]", path, i)
+		if c.AccessKeyID == "" {
+			f.Add(at+".access_key_id", "is missing")
+		} else if seen[c.AccessKeyID] {
+			f.Add(at+".access_key_id", "%q is given twice: each key has one entry, which lists all its mounts", c.AccessKeyID)
+		}
+		seen[c.AccessKeyID] = true
+		if c.SecretAccessKey == "" {
+			f.Add(at+".secret_access_key", "is missing")
+		}
+		for j, m := range c.Mounts {
+			if _, ok := mounts[m]; !ok {
+				f.Add(fmt.Sprintf("%s.mounts[%d]", at, j), "there is no mount %q", m)
+			}
+		}
+	}
+}
+
+// validateListen checks a listen address and tells whether other machines can reach it.
+func validateListen(f *config.Faults, path, address string) (wide bool) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		f.Add(path, "%q is no address: write host:port, such as 127.0.0.1:9480", address)
+		return false
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		f.Add(path, "%q has no port between 0 and 65535 in it", address)
+	}
+	return !isLoopback(host)
+}
+
+// isLoopback knows addresses and the name localhost; any other name may resolve to anything, so it counts as wide.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}

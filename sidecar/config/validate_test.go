@@ -1,0 +1,140 @@
+package config_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alio-lake/alio/sidecar/config"
+)
+
+const oneMount = "mounts: {lake: {uri: 's3://b'}}\n"
+
+// faultsOf returns what is said of a file that decodes, one fault a line.
+func faultsOf(t *testing.T, text string) string {
+	t.Helper()
+	c, src, err := config.Load(write(t, text))
+	if err != nil {
+		t.Fatalf("%q does not decode: %v", text, err)
+	}
+	faults := src.Locate(c.Validate())
+	for i := range faults {
+		faults[i].File = "f"
+	}
+	if err := faults.Err(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func TestValidateReportsEveryFault(t *testing.T) {
+	text := `mounts:
+  Lake!:
+    uri: hdfs://nn
+    s3: {endpoint: localhost, access_key_id: a}
+    retry: {attempts: 0, max_elapsed: forever}
+    limits: {concurrency: 0}
+cache:
+  dir: ~/cache
+  size: 1MiB
+  memory: 1MiB
+  metadata_share: 2
+  object_memory: 0
+  layout_memory: 1
+  segment_size: 1
+  write_queue: 0
+  fill_span: 1
+  fill_memory: 0
+  read_deadline: forever
+freshness:
+  rules:
+    - {max_age: 1s, answers: [objects]}
+    - {path: /lake/**}
+doors:
+  s3:
+    listen: 0.0.0.0:9480
+    domain: https://x
+    tls: {cert_file: a}
+    credentials:
+      - {access_key_id: x, mounts: [nope]}
+      - {access_key_id: x, secret_access_key: y}
+      - {secret_access_key: y}
+admin: {listen: "9481"}
+log: {level: loud, format: xml}
+shutdown_grace: forever
+`
+	want := []string{
+		"f:2: mounts.Lake!: ", "f:3: mounts.Lake!.uri: ", "f:4: mounts.Lake!.s3.endpoint: ", "f:4: mounts.Lake!.s3.secret_access_key: ",
+		"f:5: mounts.Lake!.retry.attempts: ", "f:5: mounts.Lake!.retry.max_elapsed: ", "f:6: mounts.Lake!.limits.concurrency: ",
+		"f:8: cache.dir: ", "f:9: cache.size: ", "f:10: cache.memory: ", "f:11: cache.metadata_share: ", "f:12: cache.object_memory: ",
+		"f:13: cache.layout_memory: ", "f:14: cache.segment_size: ", "f:15: cache.write_queue: ", "f:16: cache.fill_span: ",
+		"f:17: cache.fill_memory: ", "f:18: cache.read_deadline: ",
+		"f:21: freshness.rules[0].path: ", "f:21: freshness.rules[0].answers[0]: ", "f:22: freshness.rules[1].path: ",
+		"f:26: doors.s3.domain: ", "f:27: doors.s3.tls: ", "f:29: doors.s3.credentials[0].secret_access_key: ",
+		"f:29: doors.s3.credentials[0].mounts[0]: ", "f:30: doors.s3.credentials[1].access_key_id: ", "f:31: doors.s3.credentials[2].access_key_id: ",
+		"f:32: admin.listen: ", "f:33: log.level: ", "f:33: log.format: ", "f:34: shutdown_grace: ",
+	}
+	got := strings.Split(faultsOf(t, text), "\n")
+	for _, line := range got {
+		if !slices.ContainsFunc(want, func(w string) bool { return strings.HasPrefix(line, w) && len(line) > len(w)+5 }) {
+			t.Errorf("unexpected: %s", line)
+		}
+	}
+	for _, w := range want {
+		if !slices.ContainsFunc(got, func(line string) bool { return strings.HasPrefix(line, w) }) {
+			t.Errorf("not reported: %s", w)
+		}
+	}
+}
+
+func TestValidateSingle(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                     "there is no mount",
+		oneMount:                               "",
+		"mounts: {lake: {uri: 's3://'}}":       "names no bucket",
+		"mounts: {lake: {uri: 's3://b//x'}}":   "an empty, . or .. part",
+		"mounts: {lake: {uri: 's3://b/../x'}}": "an empty, . or .. part",
+		"mounts: {lake: {uri: 's3://b/x/'}}":   "",
+		"mounts: {lake: {uri: 's3://b?x'}}":    "names no bucket",
+		"mounts: {-lake: {uri: 's3://b'}}":     "cannot be a mount's name",
+		"mounts: {a/b: {uri: 's3://b'}}":       "cannot be a mount's name",
+		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'http://h/b'}}}":                                              "holds more than scheme, host and port",
+		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'http://u:pw@h'}}}":                                           "http://u:xxxxx@h",
+		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'https://h:1/'}}}":                                            "",
+		"mounts: {lake: {uri: 's3://b', s3: {secret_access_key: x}}}":                                                "access_key_id: is missing",
+		"mounts: {lake: {uri: 's3://b', s3: {session_token: x}}}":                                                    "session_token: needs",
+		"mounts: {lake: {uri: 's3://b', s3: {anonymous: true, access_key_id: a, secret_access_key: b}}}":             "anonymous: contradicts",
+		oneMount + "cache: {dir: d, size: 1TiB, segment_size: 64MiB}":                                                "use 129MiB, or 0",
+		oneMount + "cache: {dir: d, size: 1TiB, segment_size: 129MiB}":                                               "",
+		oneMount + "cache: {dir: d, size: 1TiB}":                                                                     "",
+		oneMount + "cache: {size: 0, write_queue: 0}":                                                                "", // memory only: the disk's keys do not matter
+		oneMount + "doors: {s3: {listen: 'localhost:1'}}":                                                            "",
+		oneMount + "doors: {s3: {listen: '[::1]:1'}}":                                                                "",
+		oneMount + "doors: {s3: {listen: '127.9.9.9:0'}}":                                                            "",
+		oneMount + "doors: {s3: {listen: ':9480'}}":                                                                  "reachable from other machines",
+		oneMount + "doors: {s3: {listen: '[::]:9480'}}":                                                              "reachable from other machines",
+		oneMount + "doors: {s3: {listen: 'myhost:9480'}}":                                                            "reachable from other machines",
+		oneMount + "doors: {s3: {listen: '10.0.0.1:9480', tls: {cert_file: a, key_file: b}}}":                        "reachable from other machines",
+		oneMount + "doors: {s3: {listen: '10.0.0.1:9480', credentials: [{access_key_id: a, secret_access_key: b}]}}": "reachable from other machines",
+		oneMount + "doors: {s3: {listen: '127.0.0.1:99999'}}":                                                        "no port between",
+		oneMount + "doors: {s3: {listen: '127.0.0.1:http'}}":                                                         "no port between",
+		oneMount + "doors: {s3: {listen: '127.0.0.1:9481'}}":                                                         "the same address",
+		oneMount + "doors: {s3: {listen: '127.0.0.1:0'}}\nadmin: {listen: '127.0.0.1:0'}":                            "",
+		oneMount + "admin: {listen: '0.0.0.0:9481'}":                                                                 "",
+		oneMount + "admin: {listen: '0.0.0.0:9481', pprof: true}":                                                    "admin.pprof: shows the memory",
+	} {
+		got := faultsOf(t, text)
+		if (want == "") != (got == "") || !strings.Contains(got, want) {
+			t.Errorf("%s\n got %s\nwant %s", text, got, want)
+		}
+	}
+}
+
+func TestSplitURI(t *testing.T) {
+	for uri, want := range map[string][2]string{"s3://b": {"b", ""}, "s3://b/": {"b", ""}, "s3://b/a/c/": {"b", "a/c"}, "s3://my.b-1/x": {"my.b-1", "x"}} {
+		b, p, err := config.SplitURI(uri)
+		if err != nil || b != want[0] || p != want[1] {
+			t.Errorf("%s: %q %q %v", uri, b, p, err)
+		}
+	}
+}
