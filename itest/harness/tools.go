@@ -113,3 +113,9 @@ func buildProgress(r io.Reader, name string, logf Logf) string {
 	}
 	return strings.Join(last, "\n")
 }
+
+// shortHash names a string in a file name.
+func shortHash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])[:8]
+}

@@ -1,0 +1,93 @@
+package harness
+
+import (
+	_ "embed"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+//go:embed artifacts.lock
+var artifactsLock string
+
+// Artifact is one file of a Maven repository, pinned by its length and its sum.
+type Artifact struct {
+	Group, Name, Version, Packaging string
+
+	Bytes  int64
+	SHA256 string // 64 lower-case hex digits
+}
+
+// Coordinate is group:artifact:version:packaging, as mvn and artifacts.lock spell it.
+func (a Artifact) Coordinate() string {
+	return strings.Join([]string{a.Group, a.Name, a.Version, a.Packaging}, ":")
+}
+
+// File is the artifact's file name.
+func (a Artifact) File() string { return a.Name + "-" + a.Version + "." + a.Packaging }
+
+// repoPath is where a Maven local repository keeps it.
+func (a Artifact) repoPath(repo string) string {
+	return filepath.Join(repo, filepath.FromSlash(strings.ReplaceAll(a.Group, ".", "/")), a.Name, a.Version, a.File())
+}
+
+// LookupArtifact finds the one locked version of a Maven artifact by group and name.
+func LookupArtifact(group, name string) (Artifact, error) {
+	all, err := parseLock(artifactsLock)
+	if err != nil {
+		return Artifact{}, err
+	}
+	for _, a := range all {
+		if a.Group == group && a.Name == name {
+			return a, nil
+		}
+	}
+	return Artifact{}, fmt.Errorf("artifacts.lock holds no %s:%s", group, name)
+}
+
+// parseLock reads a lock file strictly: each line is a comment, empty, or exactly a coordinate, a length and a sum.
+func parseLock(text string) ([]Artifact, error) {
+	var all []Artifact
+	seen := map[string]bool{}
+	for i, line := range strings.Split(text, "\n") {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		a, err := parseLockLine(line)
+		if err != nil {
+			return nil, fmt.Errorf("artifacts.lock line %d: %w", i+1, err)
+		}
+		if seen[a.Group+":"+a.Name] {
+			return nil, fmt.Errorf("artifacts.lock line %d: %s:%s is there twice", i+1, a.Group, a.Name)
+		}
+		seen[a.Group+":"+a.Name] = true
+		all = append(all, a)
+	}
+	return all, nil
+}
+
+func parseLockLine(line string) (Artifact, error) {
+	f := strings.Split(line, " ")
+	if len(f) != 3 {
+		return Artifact{}, fmt.Errorf("want coordinate, bytes and sha256 with one space between, got %q", line)
+	}
+	c := strings.Split(f[0], ":")
+	if len(c) != 4 {
+		return Artifact{}, fmt.Errorf("coordinate %q is not group:artifact:version:packaging", f[0])
+	}
+	for _, part := range c {
+		if part == "" || strings.ContainsAny(part, `/\`) || strings.Contains(part, "..") {
+			return Artifact{}, fmt.Errorf("coordinate %q has a bad part %q", f[0], part)
+		}
+	}
+	n, err := strconv.ParseInt(f[1], 10, 64)
+	if err != nil || n <= 0 {
+		return Artifact{}, fmt.Errorf("%q is not a length in bytes", f[1])
+	}
+	if sum, err := hex.DecodeString(f[2]); err != nil || len(sum) != 32 || f[2] != strings.ToLower(f[2]) {
+		return Artifact{}, fmt.Errorf("%q is not a sha256 in lower-case hex", f[2])
+	}
+	return Artifact{Group: c[0], Name: c[1], Version: c[2], Packaging: c[3], Bytes: n, SHA256: f[2]}, nil
+}

