@@ -1,0 +1,300 @@
+package endpoint
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxSkew is how far a client's clock may be off, as at S3.
+const maxSkew = 15 * time.Minute
+
+// maxExpires is the longest life of a presigned URL, in seconds: a week, as at S3.
+const maxExpires = 7 * 24 * 3600
+
+// identity is who a request turned out to come from.
+type identity struct {
+	grants *grants
+	// signer continues the signature over a chunked payload; nil where signatures are not looked at.
+	signer *chunkSigner
+}
+
+// authenticator checks signatures. It is safe for parallel use.
+type authenticator struct {
+	open   bool // no credentials configured
+	region string
+	byKey  map[string]*account
+	keys   keyCache
+}
+
+type account struct {
+	secret string
+	grants grants
+}
+
+func newAuthenticator(creds []Credential, region string) *authenticator {
+	a := &authenticator{open: len(creds) == 0, region: region, byKey: make(map[string]*account, len(creds))}
+	for i := range creds {
+		a.byKey[creds[i].AccessKeyID] = &account{secret: creds[i].SecretAccessKey, grants: newGrants(creds[i].Mounts)}
+	}
+	return a
+}
+
+// everything is what a request may do where no credentials are configured.
+var everything = grants{all: true}
+
+// signature is what an Authorization header or a presigned URL says.
+type signature struct {
+	accessKey, scope, date, region string
+	signedHeaders                  string
+	value                          string // 64 hex digits
+	amzDate                        string
+	when                           time.Time
+	payloadHash                    string
+	presigned                      bool
+	expires                        time.Duration // presigned only
+}
+
+// check verifies the request's signature, by header or by presigned URL.
+func (a *authenticator) check(r *http.Request, t *target, now time.Time) (identity, error) {
+	if a.open {
+		return identity{grants: &everything}, nil
+	}
+	sig, err := readSignature(r, t.query)
+	if err != nil {
+		return identity{}, err
+	}
+	acct, ok := a.byKey[sig.accessKey]
+	if !ok {
+		return identity{}, rejected("unknown_key", http.StatusForbidden, "InvalidAccessKeyId",
+			fmt.Sprintf("No access key %q is configured at this endpoint. Its keys are its own, not the origin's.", sig.accessKey),
+			"AWSAccessKeyId", sig.accessKey)
+	}
+	if a.region != "" && sig.region != a.region {
+		return identity{}, rejected("malformed", http.StatusBadRequest, "AuthorizationHeaderMalformed",
+			fmt.Sprintf("The authorization header is malformed; the region %q is wrong; expecting %q.", sig.region, a.region), "Region", a.region)
+	}
+	if err := sig.checkTime(now); err != nil {
+		return identity{}, err
+	}
+	if err := checkSignedHeaders(r, sig.signedHeaders); err != nil {
+		return identity{}, err
+	}
+	key, err := a.verify(r, t, &sig, acct.secret)
+	if err != nil {
+		return identity{}, err
+	}
+	id := identity{grants: &acct.grants}
+	if !sig.presigned && strings.HasPrefix(sig.payloadHash, "STREAMING-") {
+		id.signer = &chunkSigner{key: key, amzDate: sig.amzDate, scope: sig.scope, previous: sig.value}
+	}
+	return id, nil
+}
+
+// verify compares signatures in constant time, and returns the signing key.
+func (a *authenticator) verify(r *http.Request, t *target, sig *signature, secret string) ([32]byte, error) {
+	kid := keyID{sig.accessKey, sig.date, sig.region}
+	key, cached := a.keys.get(kid)
+	if !cached {
+		key = signingKey(secret, sig.date, sig.region)
+	}
+	decoded, _ := unescape(t.rawPath, false)
+	s := signedRequest{r: r, path: string(appendEscaped(nil, decoded, true)), query: t.query, signedHeaders: sig.signedHeaders,
+		payloadHash: sig.payloadHash, amzDate: sig.amzDate, scope: sig.scope}
+	got := s.sign(&key)
+	same := subtle.ConstantTimeCompare(got[:], []byte(sig.value)) == 1
+	if !same && s.path != t.rawPath {
+		// Some clients sign the path just as they send it ("/a%2fb", "/a!b"), not as S3 canonicalises it. Both spellings name one
+		// key, so nothing is let in by accepting either.
+		s.path = t.rawPath
+		got = s.sign(&key)
+		same = subtle.ConstantTimeCompare(got[:], []byte(sig.value)) == 1
+	}
+	if !same {
+		return key, rejected("mismatch", http.StatusForbidden, "SignatureDoesNotMatch",
+			fmt.Sprintf("The request signature we calculated does not match the signature you provided. Check the secret key of %q; "+
+				"if a proxy stands between, it must keep the Host header (seen here: %q) and the path.", sig.accessKey, r.Host),
+			"AWSAccessKeyId", sig.accessKey)
+	}
+	if !cached {
+		a.keys.put(kid, key)
+	}
+	return key, nil
+}
+
+// readSignature parses the signature wherever it is.
+func readSignature(r *http.Request, q query) (signature, error) {
+	header := r.Header.Get("Authorization")
+	presigned := q.has("X-Amz-Algorithm") || q.has("X-Amz-Signature")
+	switch {
+	case header != "" && presigned:
+		return signature{}, rejected("malformed", http.StatusBadRequest, "InvalidArgument",
+			"Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter or the Authorization header should be specified.")
+	case presigned:
+		return readPresigned(r, q)
+	case header == "":
+		return signature{}, rejected("missing", http.StatusForbidden, "AccessDenied",
+			"This endpoint wants signed requests (AWS Signature Version 4). Configure the client with one of its access keys.")
+	}
+	return readHeader(r, header)
+}
+
+// readHeader parses "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…".
+func readHeader(r *http.Request, header string) (sig signature, err error) {
+	rest, ok := strings.CutPrefix(header, algorithm)
+	if !ok || rest == "" || rest[0] != ' ' && rest[0] != '\t' {
+		return sig, rejected("malformed", http.StatusBadRequest, "InvalidRequest",
+			"The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
+	}
+	var credential string
+	for rest != "" {
+		var part string
+		part, rest, _ = strings.Cut(rest, ",")
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		switch name {
+		case "Credential":
+			credential = value
+		case "SignedHeaders":
+			sig.signedHeaders = value
+		case "Signature":
+			sig.value = value
+		}
+	}
+	sig.amzDate = r.Header.Get("X-Amz-Date")
+	if sig.amzDate == "" { // S3 takes the Date header then
+		when, err := http.ParseTime(r.Header.Get("Date"))
+		if err != nil {
+			return sig, rejected("malformed", http.StatusForbidden, "AccessDenied", "AWS authentication requires a valid Date or x-amz-date header.")
+		}
+		sig.amzDate = when.UTC().Format(amzDateLayout)
+	}
+	if sig.payloadHash = r.Header.Get("X-Amz-Content-Sha256"); sig.payloadHash == "" {
+		return sig, rejected("malformed", http.StatusBadRequest, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256.")
+	}
+	return sig, sig.finish(credential, "AuthorizationHeaderMalformed", "The authorization header is malformed; ")
+}
+
+// readPresigned parses the query of a presigned URL.
+func readPresigned(r *http.Request, q query) (sig signature, err error) {
+	const code = "AuthorizationQueryParametersError"
+	if dup := q.duplicate(isAuthParam); dup != "" {
+		return sig, rejected("malformed", http.StatusBadRequest, code, "The query parameter "+dup+" is given twice.")
+	}
+	if alg, _ := q.get("X-Amz-Algorithm"); alg != algorithm {
+		return sig, rejected("malformed", http.StatusBadRequest, code, "X-Amz-Algorithm only supports AWS4-HMAC-SHA256.")
+	}
+	sig.presigned = true
+	sig.value, _ = q.get("X-Amz-Signature")
+	sig.signedHeaders, _ = q.get("X-Amz-SignedHeaders")
+	sig.amzDate, _ = q.get("X-Amz-Date")
+	expires, _ := q.get("X-Amz-Expires")
+	seconds, convErr := strconv.Atoi(expires)
+	if convErr != nil || seconds < 0 || seconds > maxExpires {
+		return sig, rejected("malformed", http.StatusBadRequest, code, "X-Amz-Expires must be a number of seconds between 0 and 604800.")
+	}
+	sig.expires = time.Duration(seconds) * time.Second
+	if sig.payloadHash = r.Header.Get("X-Amz-Content-Sha256"); sig.payloadHash == "" {
+		if sig.payloadHash, _ = q.get("X-Amz-Content-Sha256"); sig.payloadHash == "" {
+			sig.payloadHash = unsignedPayload
+		}
+	}
+	credential, _ := q.get("X-Amz-Credential")
+	return sig, sig.finish(credential, code, "The signature parameters are malformed; ")
+}
+
+// finish parses the credential and the date, and checks the shape of the rest.
+func (s *signature) finish(credential, code, prefix string) error {
+	bad := func(what string) error {
+		return rejected("malformed", http.StatusBadRequest, code, prefix+what)
+	}
+	fields := strings.Split(credential, "/") // an access key may hold slashes, the four fields behind it do not
+	n := len(fields)
+	if n < 5 || fields[n-4] == "" || fields[n-3] == "" {
+		return bad("the Credential must be <access key>/<YYYYMMDD>/<region>/s3/aws4_request.")
+	}
+	if fields[n-2] != "s3" || fields[n-1] != "aws4_request" {
+		return bad("the Credential must end in \"s3/aws4_request\".")
+	}
+	s.date, s.region = fields[n-4], fields[n-3]
+	s.accessKey = strings.Join(fields[:n-4], "/")
+	s.scope = strings.Join(fields[n-4:], "/")
+	if len(s.value) != 64 || strings.Trim(s.value, "0123456789abcdef") != "" {
+		return bad("the Signature must be 64 lower-case hex digits.")
+	}
+	if s.signedHeaders == "" {
+		return bad("the SignedHeaders are missing.")
+	}
+	if !validPayloadHash(s.payloadHash) {
+		return rejected("malformed", http.StatusBadRequest, "InvalidArgument",
+			"x-amz-content-sha256 must be UNSIGNED-PAYLOAD, one of the STREAMING-… values, or a SHA-256 in hex.")
+	}
+	when, err := time.Parse(amzDateLayout, s.amzDate)
+	if err != nil {
+		return bad("the date must be in the ISO 8601 basic format YYYYMMDD'T'HHMMSS'Z'.")
+	}
+	if !strings.HasPrefix(s.amzDate, s.date) || len(s.date) != 8 {
+		return bad(fmt.Sprintf("the Credential's date %q is not the day of the request, %q.", s.date, s.amzDate))
+	}
+	s.when = when
+	return nil
+}
+
+// validPayloadHash reports whether a value may stand in x-amz-content-sha256.
+func validPayloadHash(v string) bool {
+	return v == unsignedPayload || strings.HasPrefix(v, "STREAMING-") || len(v) == 64 && strings.Trim(v, "0123456789abcdefABCDEF") == ""
+}
+
+// checkTime compares the signature's time with ours.
+func (s *signature) checkTime(now time.Time) error {
+	server := now.UTC().Format(time.RFC3339)
+	switch {
+	case s.presigned && now.Before(s.when.Add(-maxSkew)):
+		return rejected("skewed", http.StatusForbidden, "AccessDenied", "Request is not yet valid", "ServerTime", server)
+	case s.presigned && now.After(s.when.Add(s.expires)):
+		return rejected("expired", http.StatusForbidden, "AccessDenied", "Request has expired",
+			"Expires", s.when.Add(s.expires).UTC().Format(time.RFC3339), "ServerTime", server)
+	case !s.presigned && now.Sub(s.when).Abs() > maxSkew:
+		return rejected("skewed", http.StatusForbidden, "RequestTimeTooSkewed",
+			fmt.Sprintf("The difference between the request time (%s) and the server's time (%s) is too large: set the clocks, 15 minutes are allowed.",
+				s.when.UTC().Format(time.RFC3339), server),
+			"RequestTime", s.amzDate, "ServerTime", server, "MaxAllowedSkewMilliseconds", strconv.FormatInt(maxSkew.Milliseconds(), 10))
+	}
+	return nil
+}
+
+// checkSignedHeaders demands that the host and every x-amz-* header are signed, as S3 does: an unsigned one could have been added on
+// the way.
+func checkSignedHeaders(r *http.Request, signed string) error {
+	if !listed(signed, "host") {
+		return unsignedHeader("host")
+	}
+	for name := range r.Header {
+		if strings.HasPrefix(name, "X-Amz-") && !listed(signed, name) {
+			return unsignedHeader(strings.ToLower(name))
+		}
+	}
+	if r.Header.Get("X-Amz-Date") == "" && r.Header.Get("Date") != "" && r.Header.Get("Authorization") != "" && !listed(signed, "date") {
+		return unsignedHeader("date")
+	}
+	return nil
+}
+
+func unsignedHeader(name string) error {
+	return rejected("unsigned_header", http.StatusForbidden, "AccessDenied", "There were headers present in the request which were not signed",
+		"HeadersNotSigned", name)
+}
+
+// listed reports whether the list of signed headers holds a name, in any case.
+func listed(list, name string) bool {
+	for list != "" {
+		var one string
+		one, list, _ = strings.Cut(list, ";")
+		if strings.EqualFold(one, name) {
+			return true
+		}
+	}
+	return false
+}
