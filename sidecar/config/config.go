@@ -77,9 +77,9 @@ type Cache struct {
 	Dir string `yaml:"dir"`
 	// The most that the disk tier may hold on disk, everything counted.
 	Size config.Size `yaml:"size"`
-	// Memory tier: pages that are not (yet) on disk, and metadata pages. The operating system's page cache comes on top.
+	// Memory tier: pages that are not (yet) on disk, and metadata pages. Fills and the operating system's page cache come on top.
 	Memory config.Size `yaml:"memory"`
-	// Share of the memory tier that scans cannot take from metadata pages (footers, indexes, commits, manifests), between 0 and 1.
+	// Share of the memory tier that scans cannot take from metadata pages (footers, indexes, commits, manifests): above 0, at most 1.
 	MetadataShare float64 `yaml:"metadata_share"`
 	// What is kept in memory of objects' versions and of listings, apart from pages.
 	ObjectMemory config.Size `yaml:"object_memory"`
@@ -91,8 +91,10 @@ type Cache struct {
 	WriteQueue config.Size `yaml:"write_queue"`
 	// The most that one request to an origin asks for.
 	FillSpan config.Size `yaml:"fill_span"`
-	// Bytes of fills under way, all together; more wait for their turn.
+	// Bytes of pages on their way from the origin, all fills together; more wait for their turn.
 	FillMemory config.Size `yaml:"fill_memory"`
+	// Bytes of first reads (of objects not known before) held while their readers take them; beyond it a first read costs a HEAD more.
+	FirstReadMemory config.Size `yaml:"first_read_memory"`
 	// How long a read waits for the disk before it goes to the origin.
 	ReadDeadline config.Duration `yaml:"read_deadline"`
 }
@@ -148,7 +150,7 @@ type Credential struct {
 	AccessKeyID config.EnvString `yaml:"access_key_id"`
 	// The key's secret. Write ${NAME} to take it from the environment.
 	SecretAccessKey config.Secret `yaml:"secret_access_key"`
-	// The mounts that this key may use. Empty: all.
+	// What this key may read and write: "mount", or "mount/folder" for what lies below a folder. Empty: everything.
 	Mounts []string `yaml:"mounts"`
 }
 
@@ -178,15 +180,16 @@ const (
 func Default() *Config {
 	return &Config{
 		Cache: Cache{
-			Size:          10 * config.GiB,
-			Memory:        256 * config.MiB,
-			MetadataShare: 0.25,
-			ObjectMemory:  64 * config.MiB,
-			LayoutMemory:  32 * config.MiB,
-			WriteQueue:    64 * config.MiB,
-			FillSpan:      16 * config.MiB,
-			FillMemory:    256 * config.MiB,
-			ReadDeadline:  250 * millisecond,
+			Size:            10 * config.GiB,
+			Memory:          256 * config.MiB,
+			MetadataShare:   0.5,
+			ObjectMemory:    64 * config.MiB,
+			LayoutMemory:    32 * config.MiB,
+			WriteQueue:      64 * config.MiB,
+			FillSpan:        16 * config.MiB,
+			FillMemory:      64 * config.MiB,
+			FirstReadMemory: 64 * config.MiB,
+			ReadDeadline:    250 * millisecond,
 		},
 		Doors:         Doors{S3: S3Door{Listen: DefaultS3Listen}},
 		Admin:         Admin{Listen: DefaultAdminListen},
@@ -198,7 +201,7 @@ func Default() *Config {
 // DefaultMount returns a Mount with every default and no URI.
 func DefaultMount() Mount {
 	return Mount{
-		Retry:  Retry{Attempts: 5, MaxElapsed: 30 * second},
+		Retry:  Retry{Attempts: 6, MaxElapsed: 30 * second},
 		Limits: Limits{Concurrency: 64},
 	}
 }

@@ -26,7 +26,7 @@ const defaults = `mounts:
       session_token: ""
       anonymous: false
     retry:
-      attempts: 5
+      attempts: 6
       max_elapsed: 30s
     limits:
       concurrency: 64
@@ -35,13 +35,14 @@ cache:
   dir: ""
   size: 10GiB
   memory: 256MiB
-  metadata_share: 0.25
+  metadata_share: 0.5
   object_memory: 64MiB
   layout_memory: 32MiB
   segment_size: "0"
   write_queue: 64MiB
   fill_span: 16MiB
-  fill_memory: 256MiB
+  fill_memory: 64MiB
+  first_read_memory: 64MiB
   read_deadline: 250ms
 freshness:
   rules: []
@@ -83,13 +84,14 @@ cache:
   dir: /var/cache/alio
   size: 1TiB
   memory: 1GiB
-  metadata_share: 0.5
+  metadata_share: 0.3
   object_memory: 100MB
   layout_memory: 10MB
   segment_size: 256MiB
   write_queue: 32MiB
   fill_span: 8MiB
   fill_memory: 128MiB
+  first_read_memory: 32MiB
   read_deadline: 1s
 freshness:
   rules:
@@ -105,7 +107,7 @@ doors:
     credentials:
       - access_key_id: trino
         secret_access_key: ${TRINO_SECRET}
-        mounts: [lake]
+        mounts: [lake/sales]
 admin:
   listen: 127.0.0.1:1234
   pprof: true

@@ -140,17 +140,18 @@ func (c *Cache) validate(f *config.Faults) {
 	if c.Dir != "" {
 		c.validateDisk(f)
 	}
-	if c.Memory < 16*config.MiB {
-		f.Add("cache.memory", "%s is too little: the cache needs at least 16MiB to hold pages under way", c.Memory)
-	}
-	if !(c.MetadataShare >= 0 && c.MetadataShare <= 1) {
-		f.Add("cache.metadata_share", "%v is no share: want 0 to 1, such as 0.25", c.MetadataShare)
+	atLeast(f, "cache.memory", c.Memory, config.MiB, "a page can be that large")
+	if !(c.MetadataShare > 0 && c.MetadataShare <= 1) {
+		f.Add("cache.metadata_share", "%v is no share: want more than 0 and at most 1, such as 0.5", c.MetadataShare)
 	}
 	atLeast(f, "cache.object_memory", c.ObjectMemory, config.MiB, "versions of objects have to be kept somewhere")
 	atLeast(f, "cache.layout_memory", c.LayoutMemory, config.MiB, "one wide file's layout can take that much")
 	atLeast(f, "cache.fill_span", c.FillSpan, config.MiB, "a page can be that large")
 	if c.FillMemory < c.FillSpan {
 		f.Add("cache.fill_memory", "%s is less than one fill of cache.fill_span (%s)", c.FillMemory, c.FillSpan)
+	}
+	if c.FirstReadMemory < c.FillSpan {
+		f.Add("cache.first_read_memory", "%s is less than one read of cache.fill_span (%s)", c.FirstReadMemory, c.FillSpan)
 	}
 }
 
@@ -208,6 +209,8 @@ func (d *S3Door) validate(f *config.Faults, mounts map[string]Mount) {
 		at := fmt.Sprintf("%s.credentials[%d]", path, i)
 		if c.AccessKeyID == "" {
 			f.Add(at+".access_key_id", "is missing")
+		} else if strings.ContainsAny(string(c.AccessKeyID), ", \t/") {
+			f.Add(at+".access_key_id", "%q holds a space, comma or slash, which no signature can carry", c.AccessKeyID)
 		} else if seen[c.AccessKeyID] {
 			f.Add(at+".access_key_id", "%q is given twice: each key has one entry, which lists all its mounts", c.AccessKeyID)
 		}
@@ -216,8 +219,11 @@ func (d *S3Door) validate(f *config.Faults, mounts map[string]Mount) {
 			f.Add(at+".secret_access_key", "is missing")
 		}
 		for j, m := range c.Mounts {
-			if _, ok := mounts[m]; !ok {
-				f.Add(fmt.Sprintf("%s.mounts[%d]", at, j), "there is no mount %q", m)
+			name, folder, _ := strings.Cut(m, "/")
+			if _, ok := mounts[name]; !ok {
+				f.Add(fmt.Sprintf("%s.mounts[%d]", at, j), "there is no mount %q", name)
+			} else if strings.HasPrefix(folder, "/") || strings.Contains(folder, "//") {
+				f.Add(fmt.Sprintf("%s.mounts[%d]", at, j), "%q has an empty part: write mount or mount/folder", m)
 			}
 		}
 	}

@@ -37,7 +37,7 @@ func TestValidateReportsEveryFault(t *testing.T) {
 cache:
   dir: ~/cache
   size: 1MiB
-  memory: 1MiB
+  memory: 1
   metadata_share: 2
   object_memory: 0
   layout_memory: 1
@@ -45,6 +45,7 @@ cache:
   write_queue: 0
   fill_span: 1
   fill_memory: 0
+  first_read_memory: 0
   read_deadline: forever
 freshness:
   rules:
@@ -68,11 +69,11 @@ shutdown_grace: forever
 		"f:5: mounts.Lake!.retry.attempts: ", "f:5: mounts.Lake!.retry.max_elapsed: ", "f:6: mounts.Lake!.limits.concurrency: ",
 		"f:8: cache.dir: ", "f:9: cache.size: ", "f:10: cache.memory: ", "f:11: cache.metadata_share: ", "f:12: cache.object_memory: ",
 		"f:13: cache.layout_memory: ", "f:14: cache.segment_size: ", "f:15: cache.write_queue: ", "f:16: cache.fill_span: ",
-		"f:17: cache.fill_memory: ", "f:18: cache.read_deadline: ",
-		"f:21: freshness.rules[0].path: ", "f:21: freshness.rules[0].answers[0]: ", "f:22: freshness.rules[1].path: ",
-		"f:26: doors.s3.domain: ", "f:27: doors.s3.tls: ", "f:29: doors.s3.credentials[0].secret_access_key: ",
-		"f:29: doors.s3.credentials[0].mounts[0]: ", "f:30: doors.s3.credentials[1].access_key_id: ", "f:31: doors.s3.credentials[2].access_key_id: ",
-		"f:32: admin.listen: ", "f:33: log.level: ", "f:33: log.format: ", "f:34: shutdown_grace: ",
+		"f:17: cache.fill_memory: ", "f:18: cache.first_read_memory: ", "f:19: cache.read_deadline: ",
+		"f:22: freshness.rules[0].path: ", "f:22: freshness.rules[0].answers[0]: ", "f:23: freshness.rules[1].path: ",
+		"f:27: doors.s3.domain: ", "f:28: doors.s3.tls: ", "f:30: doors.s3.credentials[0].secret_access_key: ",
+		"f:30: doors.s3.credentials[0].mounts[0]: ", "f:31: doors.s3.credentials[1].access_key_id: ", "f:32: doors.s3.credentials[2].access_key_id: ",
+		"f:33: admin.listen: ", "f:34: log.level: ", "f:34: log.format: ", "f:35: shutdown_grace: ",
 	}
 	got := strings.Split(faultsOf(t, text), "\n")
 	for _, line := range got {
@@ -98,30 +99,34 @@ func TestValidateSingle(t *testing.T) {
 		"mounts: {lake: {uri: 's3://b?x'}}":    "names no bucket",
 		"mounts: {-lake: {uri: 's3://b'}}":     "cannot be a mount's name",
 		"mounts: {a/b: {uri: 's3://b'}}":       "cannot be a mount's name",
-		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'http://h/b'}}}":                                              "holds more than scheme, host and port",
-		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'http://u:pw@h'}}}":                                           "http://u:xxxxx@h",
-		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'https://h:1/'}}}":                                            "",
-		"mounts: {lake: {uri: 's3://b', s3: {secret_access_key: x}}}":                                                "access_key_id: is missing",
-		"mounts: {lake: {uri: 's3://b', s3: {session_token: x}}}":                                                    "session_token: needs",
-		"mounts: {lake: {uri: 's3://b', s3: {anonymous: true, access_key_id: a, secret_access_key: b}}}":             "anonymous: contradicts",
-		oneMount + "cache: {dir: d, size: 1TiB, segment_size: 64MiB}":                                                "use 129MiB, or 0",
-		oneMount + "cache: {dir: d, size: 1TiB, segment_size: 129MiB}":                                               "",
-		oneMount + "cache: {dir: d, size: 1TiB}":                                                                     "",
-		oneMount + "cache: {size: 0, write_queue: 0}":                                                                "", // memory only: the disk's keys do not matter
-		oneMount + "doors: {s3: {listen: 'localhost:1'}}":                                                            "",
-		oneMount + "doors: {s3: {listen: '[::1]:1'}}":                                                                "",
-		oneMount + "doors: {s3: {listen: '127.9.9.9:0'}}":                                                            "",
-		oneMount + "doors: {s3: {listen: ':9480'}}":                                                                  "reachable from other machines",
-		oneMount + "doors: {s3: {listen: '[::]:9480'}}":                                                              "reachable from other machines",
-		oneMount + "doors: {s3: {listen: 'myhost:9480'}}":                                                            "reachable from other machines",
-		oneMount + "doors: {s3: {listen: '10.0.0.1:9480', tls: {cert_file: a, key_file: b}}}":                        "reachable from other machines",
-		oneMount + "doors: {s3: {listen: '10.0.0.1:9480', credentials: [{access_key_id: a, secret_access_key: b}]}}": "reachable from other machines",
-		oneMount + "doors: {s3: {listen: '127.0.0.1:99999'}}":                                                        "no port between",
-		oneMount + "doors: {s3: {listen: '127.0.0.1:http'}}":                                                         "no port between",
-		oneMount + "doors: {s3: {listen: '127.0.0.1:9481'}}":                                                         "the same address",
-		oneMount + "doors: {s3: {listen: '127.0.0.1:0'}}\nadmin: {listen: '127.0.0.1:0'}":                            "",
-		oneMount + "admin: {listen: '0.0.0.0:9481'}":                                                                 "",
-		oneMount + "admin: {listen: '0.0.0.0:9481', pprof: true}":                                                    "admin.pprof: shows the memory",
+		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'http://h/b'}}}":                                                 "holds more than scheme, host and port",
+		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'http://u:pw@h'}}}":                                              "http://u:xxxxx@h",
+		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'https://h:1/'}}}":                                               "",
+		"mounts: {lake: {uri: 's3://b', s3: {secret_access_key: x}}}":                                                   "access_key_id: is missing",
+		"mounts: {lake: {uri: 's3://b', s3: {session_token: x}}}":                                                       "session_token: needs",
+		"mounts: {lake: {uri: 's3://b', s3: {anonymous: true, access_key_id: a, secret_access_key: b}}}":                "anonymous: contradicts",
+		oneMount + "cache: {dir: d, size: 1TiB, segment_size: 64MiB}":                                                   "use 129MiB, or 0",
+		oneMount + "cache: {dir: d, size: 1TiB, segment_size: 129MiB}":                                                  "",
+		oneMount + "cache: {dir: d, size: 1TiB}":                                                                        "",
+		oneMount + "cache: {size: 0, write_queue: 0}":                                                                   "", // memory only: the disk's keys do not matter
+		oneMount + "doors: {s3: {listen: 'localhost:1'}}":                                                               "",
+		oneMount + "doors: {s3: {listen: '[::1]:1'}}":                                                                   "",
+		oneMount + "doors: {s3: {listen: '127.9.9.9:0'}}":                                                               "",
+		oneMount + "doors: {s3: {listen: ':9480'}}":                                                                     "reachable from other machines",
+		oneMount + "doors: {s3: {listen: '[::]:9480'}}":                                                                 "reachable from other machines",
+		oneMount + "doors: {s3: {listen: 'myhost:9480'}}":                                                               "reachable from other machines",
+		oneMount + "doors: {s3: {listen: '10.0.0.1:9480', tls: {cert_file: a, key_file: b}}}":                           "reachable from other machines",
+		oneMount + "doors: {s3: {listen: '10.0.0.1:9480', credentials: [{access_key_id: a, secret_access_key: b}]}}":    "reachable from other machines",
+		oneMount + "doors: {s3: {listen: '127.0.0.1:99999'}}":                                                           "no port between",
+		oneMount + "doors: {s3: {listen: '127.0.0.1:http'}}":                                                            "no port between",
+		oneMount + "doors: {s3: {listen: '127.0.0.1:9481'}}":                                                            "the same address",
+		oneMount + "doors: {s3: {listen: '127.0.0.1:0'}}\nadmin: {listen: '127.0.0.1:0'}":                               "",
+		oneMount + "doors: {s3: {credentials: [{access_key_id: a, secret_access_key: b, mounts: [lake/sales, lake]}]}}": "",
+		oneMount + "doors: {s3: {credentials: [{access_key_id: a, secret_access_key: b, mounts: [sea/sales]}]}}":        "there is no mount \"sea\"",
+		oneMount + "doors: {s3: {credentials: [{access_key_id: a, secret_access_key: b, mounts: [lake//x]}]}}":          "has an empty part",
+		oneMount + "doors: {s3: {credentials: [{access_key_id: 'a b', secret_access_key: b}]}}":                         "which no signature can carry",
+		oneMount + "admin: {listen: '0.0.0.0:9481'}":                                                                    "",
+		oneMount + "admin: {listen: '0.0.0.0:9481', pprof: true}":                                                       "admin.pprof: shows the memory",
 	} {
 		got := faultsOf(t, text)
 		if (want == "") != (got == "") || !strings.Contains(got, want) {
