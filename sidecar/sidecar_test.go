@@ -417,10 +417,14 @@ func TestWithoutRunMemoryReadsGoOn(t *testing.T) {
 // forwarding is an origin that takes writes.
 type forwarding struct {
 	origin.Origin
-	store *mem.Origin
+	store  *mem.Origin
+	before func() // runs when a request has arrived, before it takes effect
 }
 
 func (f *forwarding) Forward(_ context.Context, path string, r *http.Request) (*http.Response, error) {
+	if f.before != nil {
+		f.before()
+	}
 	switch r.Method {
 	case http.MethodPut:
 		data, err := io.ReadAll(r.Body)
@@ -468,6 +472,32 @@ func TestWritesThroughTheDoorAreSeenAtOnce(t *testing.T) {
 	}
 	if n := len(r.list("d/").Entries); n != 0 {
 		t.Errorf("after a delete the listing has %d entries", n)
+	}
+}
+
+// Answers that come while a write is under way may be from before it: they must not outlive it.
+func TestAnswersFromDuringAWriteAreDropped(t *testing.T) {
+	var f *forwarding
+	r := newRig(t, 1, func(o *sidecar.Options, _ *cache.Options) {
+		faulty := o.Mounts["lake"].(*origintest.Faulty)
+		f = &forwarding{Origin: faulty, store: faulty.Origin.(*mem.Origin)}
+		o.Mounts["lake"] = f
+		o.Rules = []freshness.Rule{{Path: "**", MaxAge: freshness.Forever}}
+	})
+	r.store.Put("d/x", []byte("old"))
+	f.before = func() {
+		r.want("d/x", []byte("old"), 0, origin.WholeRange, 0)
+		r.list("d/")
+	}
+	req, _ := http.NewRequest(http.MethodPut, "http://door/lake/d/x", strings.NewReader("the new one"))
+	resp, err := r.Forward(t.Context(), "lake", "d/x", req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	r.want("d/x", []byte("the new one"), 0, origin.WholeRange, 0)
+	if l := r.list("d/"); l.Entries[0].Size != int64(len("the new one")) {
+		t.Errorf("the listing from during the write was kept: %+v", l.Entries)
 	}
 }
 

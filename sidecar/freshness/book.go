@@ -58,7 +58,7 @@ type call[T any] struct {
 	sent    time.Time
 	cancel  context.CancelFunc
 	waiters int
-	fenced  bool // a write overtook it: only those who came before the write may have its answer
+	fenced  bool // a write overtook it: its answer goes to those who came before the write, and is not kept
 	done    chan struct{}
 	answer  Answer[T]
 }
@@ -102,7 +102,7 @@ func (b *Book[T]) Get(ctx context.Context, key string, maxAge func(Answer[T]) ti
 		switch a := c.answer; {
 		case !joined, !a.Sent.Before(arrived):
 			return a, !joined, a.Err
-		case !c.fenced && b.isAnswer(a.Err) && young(a, arrived, maxAge):
+		case b.isAnswer(a.Err) && young(a, arrived, maxAge):
 			return a, false, a.Err
 		}
 	}
