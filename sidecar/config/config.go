@@ -85,7 +85,7 @@ type Cache struct {
 	ObjectMemory config.Size `yaml:"object_memory"`
 	// What is kept in memory of files' layouts, apart from pages.
 	LayoutMemory config.Size `yaml:"layout_memory"`
-	// Size of one segment file of the disk tier; 0 follows the size (64MiB, or more so that there are at most 8192 segments).
+	// Size of one segment file of the disk tier; 0 follows the size (a 32nd of it, at most 64MiB, or more where that would make over 8192 segments).
 	SegmentSize config.Size `yaml:"segment_size"`
 	// Pages that wait to be written to disk; beyond it pages are not stored, and reads never wait for it.
 	WriteQueue config.Size `yaml:"write_queue"`
@@ -189,7 +189,7 @@ func Default() *Config {
 			FillSpan:        16 * config.MiB,
 			FillMemory:      64 * config.MiB,
 			FirstReadMemory: 64 * config.MiB,
-			ReadDeadline:    250 * millisecond,
+			ReadDeadline:    500 * millisecond,
 		},
 		Doors:         Doors{S3: S3Door{Listen: DefaultS3Listen}},
 		Admin:         Admin{Listen: DefaultAdminListen},

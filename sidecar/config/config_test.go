@@ -43,7 +43,7 @@ cache:
   fill_span: 16MiB
   fill_memory: 64MiB
   first_read_memory: 64MiB
-  read_deadline: 250ms
+  read_deadline: 500ms
 freshness:
   rules: []
 doors:

@@ -20,6 +20,9 @@ var answers = []string{"object", "listing", "not_found"}
 // maxSegments is how many segment files the disk tier keeps at most: their descriptors stay open.
 const maxSegments = 8192
 
+// minSegment is the smallest segment that an operator may choose: the largest page and its header fit in it.
+const minSegment = 2 * config.MiB
+
 // Validate reports every fault at once, each with the path of its key, or nil.
 func (c *Config) Validate() config.Faults {
 	var f config.Faults
@@ -160,12 +163,12 @@ func (c *Cache) validateDisk(f *config.Faults) {
 		f.Add("cache.dir", "%q starts with ~, which only a shell expands: write the whole path", c.Dir)
 	}
 	if c.SegmentSize != 0 {
-		atLeast(f, "cache.segment_size", c.SegmentSize, 4*config.MiB, "a segment holds several pages of up to 1MiB")
+		atLeast(f, "cache.segment_size", c.SegmentSize, minSegment, "a segment has to hold pages of up to 1MiB")
 	}
-	segment := max(c.SegmentSize, 4*config.MiB)
+	least := 5 * max(c.SegmentSize, minSegment) // the disk tier needs four, and room for its own files
 	switch {
-	case c.Size < 2*segment:
-		f.Add("cache.size", "%s is too small for segments of %s: give at least twice that", c.Size, segment)
+	case c.Size < least:
+		f.Add("cache.size", "%s is too small: give at least %s (five segments), or make cache.segment_size smaller", c.Size, least)
 	case c.SegmentSize != 0 && c.Size/c.SegmentSize > maxSegments:
 		f.Add("cache.segment_size", "%s makes %d segments of a cache of %s, and %d is the limit: use %s, or 0", c.SegmentSize, c.Size/c.SegmentSize, c.Size, maxSegments, (c.Size/maxSegments/config.MiB+1)*config.MiB)
 	}
