@@ -1,0 +1,133 @@
+package formats
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/alio-lake/alio/formats/parquet"
+)
+
+// MaxFooter is the largest footer that Derive reads, in bytes. (100 columns by 1,000 row groups make about 10 MB.)
+const MaxFooter = 64 << 20
+
+// Errors of Derive; test with errors.Is. After any of them but *NeedError the caller stays with Provisional.
+var (
+	// ErrAbsent is what the reader given to Derive answers for bytes that are not at hand.
+	ErrAbsent = errors.New("bytes are not at hand")
+	// ErrUnknownFormat: no magic that this build knows. A Parquet file with an encrypted footer (PARE) is one such.
+	ErrUnknownFormat = errors.New("unknown format")
+	// ErrCorrupt: the magic is there, but what it promises is not; the text says what.
+	ErrCorrupt = parquet.ErrCorrupt
+	// ErrTooLarge: a footer larger than MaxFooter, or a layout of more than MaxPages.
+	ErrTooLarge = errors.New("too large")
+)
+
+// NeedError says that Derive needs the bytes from Offset to the end of the object and that not all of them are at hand. Offset is the
+// start of a page of the layout that will result.
+type NeedError struct {
+	Offset int64
+}
+
+func (e *NeedError) Error() string {
+	return fmt.Sprintf("layout needs the bytes from %d to the end: %v", e.Offset, ErrAbsent)
+}
+
+// Unwrap returns ErrAbsent.
+func (e *NeedError) Unwrap() error { return ErrAbsent }
+
+// Derive makes the layout of an object from its own bytes. It recognises the format by its magic; the path only sets classes. An
+// object up to SmallObject is one page and nothing is read.
+//
+// r answers ranges that are at hand and ErrAbsent for all others: Derive never causes a request. Every range it asks for is exactly one
+// page of the layout it returns, so that a caller can answer from whole cached pages, and after a restart derive the same layout
+// again: first the last TailSize bytes; then, if the footer is larger, the rest of it in pages of at most MaxPage; then, only where a
+// column chunk is larger than MaxPage, the page-index pages that hold its offset index. If those are not at hand the chunk is cut
+// into equal parts instead, which is the one thing in which two derivations of the same object can differ; it costs misses, never
+// a wrong byte, and a caller that answers page-index pages always or never does not meet it.
+//
+// Errors: *NeedError, ErrUnknownFormat, ErrCorrupt, ErrTooLarge, or r's own error for the tail or the footer, each with the path.
+func Derive(path string, size int64, r io.ReaderAt) (*Layout, error) {
+	if size <= SmallObject {
+		return Small(size, ClassOf(path)), nil
+	}
+	l, err := deriveParquet(ClassOf(path), size, r)
+	if err != nil {
+		return nil, fmt.Errorf("layout of %q: %w", path, err)
+	}
+	return l, nil
+}
+
+// deriveParquet is Derive without the rule for small objects.
+func deriveParquet(class Class, size int64, r io.ReaderAt) (*Layout, error) {
+	if size > maxOffset {
+		return nil, fmt.Errorf("%w: an object of %d bytes", ErrTooLarge, size)
+	}
+	p := plan{size: size, tailStart: max(0, size-TailSize), class: class}
+	var err error
+	if p.tail, err = readPage(r, p.tailStart, size); err != nil {
+		return nil, needFrom(p.tailStart, err)
+	}
+	length, ok := parquet.Trailer(p.tail)
+	if !ok {
+		return nil, ErrUnknownFormat
+	}
+	p.footerStart = size - parquet.TrailerSize - length
+	if p.footerStart < int64(len(parquet.Magic)) {
+		return nil, fmt.Errorf("%w: a footer of %d bytes in a file of %d", ErrCorrupt, length, size)
+	}
+	if length > MaxFooter {
+		return nil, fmt.Errorf("%w: a footer of %d bytes (at most %d)", ErrTooLarge, length, MaxFooter)
+	}
+	footer, err := p.footer(r)
+	if err != nil {
+		return nil, needFrom(p.footerStart, err)
+	}
+	if err := parquet.ReadFooter(footer, p.chunk); err != nil {
+		return nil, err
+	}
+	return p.layout(r)
+}
+
+// needFrom turns ErrAbsent into a NeedError.
+func needFrom(offset int64, err error) error {
+	if errors.Is(err, ErrAbsent) {
+		return &NeedError{Offset: offset}
+	}
+	return err
+}
+
+// readPage reads the bytes [start, end), all of them or an error.
+func readPage(r io.ReaderAt, start, end int64) ([]byte, error) {
+	b := make([]byte, end-start)
+	n, err := r.ReadAt(b, start)
+	if n == len(b) {
+		return b, nil
+	}
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return nil, fmt.Errorf("reading [%d, %d): %w", start, end, err)
+}
+
+// footer returns the footer's bytes: a slice of the tail, or pages before it put together with it. Memory grows only with what r
+// really answers.
+func (p *plan) footer(r io.ReaderAt) ([]byte, error) {
+	end := p.size - parquet.TrailerSize
+	if p.footerStart >= p.tailStart {
+		return p.tail[p.footerStart-p.tailStart : end-p.tailStart], nil
+	}
+	var footer []byte
+	n := partsOf(p.footerStart, p.tailStart)
+	for i := range n {
+		page, err := readPage(r, partStart(p.footerStart, p.tailStart, n, i), partStart(p.footerStart, p.tailStart, n, i+1))
+		if err != nil {
+			return nil, err
+		}
+		if footer == nil {
+			footer = make([]byte, 0, end-p.footerStart)
+		}
+		footer = append(footer, page...)
+	}
+	return append(footer, p.tail[:end-p.tailStart]...), nil
+}

@@ -1,0 +1,191 @@
+package formats
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/alio-lake/alio/formats/parquet"
+)
+
+// indexPage is how far neighbouring page indexes are put together into one page, in bytes. One index is some 30 bytes to a few KiB and a
+// reader wants those of its columns and row groups, which lie side by side; a page for each would cost more memory in the cache's
+// index than it holds.
+const indexPage = 64 << 10
+
+// unknownEnd is the end of a bloom filter whose length the footer does not tell.
+const unknownEnd = -1
+
+// plan gathers what a Parquet footer says of the file and turns it into a layout.
+type plan struct {
+	size, tailStart, footerStart int64
+	tail                         []byte // [tailStart, size)
+	class                        Class  // by path: not Other where the whole file is a table format's metadata
+	extents                      []extent
+	indexes                      []indexRef
+}
+
+// extent is a known structure of the file, [start, end).
+type extent struct {
+	start, end int64
+	class      Class
+	index      int32 // data pages larger than MaxPage: 1 + where in plan.indexes their offset index is named; else 0
+}
+
+// indexRef is where an offset index lies.
+type indexRef struct{ start, end int64 }
+
+// chunk takes in one column chunk of the footer.
+func (p *plan) chunk(c *parquet.Chunk) error {
+	if err := p.data(c); err != nil {
+		return err
+	}
+	if c.OffsetIndexOffset != 0 && c.OffsetIndexLength != 0 {
+		if err := p.add(c, "offset index", c.OffsetIndexOffset, c.OffsetIndexLength, PageIndex); err != nil {
+			return err
+		}
+	}
+	if c.ColumnIndexOffset != 0 && c.ColumnIndexLength != 0 {
+		if err := p.add(c, "column index", c.ColumnIndexOffset, c.ColumnIndexLength, PageIndex); err != nil {
+			return err
+		}
+	}
+	if c.BloomFilterOffset == 0 {
+		return nil
+	}
+	if err := p.add(c, "bloom filter", c.BloomFilterOffset, max(c.BloomFilterLength, 1), BloomFilter); err != nil {
+		return err
+	}
+	if c.BloomFilterLength <= 0 {
+		p.extents[len(p.extents)-1].end = unknownEnd
+	}
+	return nil
+}
+
+// data takes in the pages of a chunk. A chunk of no bytes (a row group of no rows) has none, wherever its offsets point.
+func (p *plan) data(c *parquet.Chunk) error {
+	if c.CompressedSize == 0 {
+		return nil
+	}
+	start, data := c.Start(), c.DataPageOffset
+	if err := p.add(c, "column chunk", start, c.CompressedSize, Column); err != nil {
+		return err
+	}
+	e := &p.extents[len(p.extents)-1]
+	if data > e.end {
+		return fmt.Errorf("%w: row group %d column %d: data pages at %d, after the chunk's end at %d",
+			ErrCorrupt, c.RowGroup, c.Column, data, e.end)
+	}
+	if start < data {
+		dictionary := extent{start: start, end: data, class: Dictionary}
+		if e.start = data; e.start == e.end {
+			*e = dictionary
+			return nil
+		}
+		p.extents = append(p.extents, dictionary)
+		e = &p.extents[len(p.extents)-2]
+	}
+	if e.end-e.start > MaxPage && c.OffsetIndexOffset > 0 && c.OffsetIndexLength > 0 {
+		p.indexes = append(p.indexes, indexRef{c.OffsetIndexOffset, c.OffsetIndexOffset + c.OffsetIndexLength})
+		e.index = int32(len(p.indexes))
+	}
+	return nil
+}
+
+// add checks an extent against the file (between the leading magic and the footer) and takes it in.
+func (p *plan) add(c *parquet.Chunk, what string, start, length int64, class Class) error {
+	if start < int64(len(parquet.Magic)) || length < 0 || start > p.footerStart || length > p.footerStart-start {
+		return fmt.Errorf("%w: row group %d column %d: %s of %d bytes at %d lies outside [%d, %d)",
+			ErrCorrupt, c.RowGroup, c.Column, what, length, start, len(parquet.Magic), p.footerStart)
+	}
+	if len(p.extents) >= MaxPages {
+		return fmt.Errorf("%w: a footer of more than %d extents", ErrTooLarge, MaxPages)
+	}
+	p.extents = append(p.extents, extent{start: start, end: start + length, class: class})
+	return nil
+}
+
+// layout cuts the file.
+func (p *plan) layout(r io.ReaderAt) (*Layout, error) {
+	if err := p.arrange(); err != nil {
+		return nil, err
+	}
+	l, err := p.build()
+	if err != nil || !slices.ContainsFunc(p.extents, func(e extent) bool { return e.index != 0 && e.end-e.start > MaxPage }) {
+		return l, err
+	}
+	// Where the offset indexes lie does not depend on what they say, so the first layout's pages are the ones to read them by.
+	if p.refine(r, l) {
+		return p.build()
+	}
+	return l, nil
+}
+
+// arrange sorts the extents, ends those of unknown length, refuses overlaps, joins neighbouring page indexes, and drops what lies in
+// the tail: there the tail wins.
+func (p *plan) arrange() error {
+	slices.SortFunc(p.extents, func(a, b extent) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end)) })
+	kept := p.extents[:0]
+	var end int64
+	for i, e := range p.extents {
+		if e.end == unknownEnd {
+			e.end = p.footerStart
+			if i+1 < len(p.extents) {
+				e.end = p.extents[i+1].start
+			}
+		}
+		if e.start < end {
+			return fmt.Errorf("%w: a %v at %d overlaps what ends at %d", ErrCorrupt, e.class, e.start, end)
+		}
+		end = e.end
+		if e.end = min(e.end, p.tailStart); e.start >= e.end {
+			continue
+		}
+		if n := len(kept); n > 0 && joins(kept[n-1], e) {
+			kept[n-1].end = e.end
+			continue
+		}
+		kept = append(kept, e)
+	}
+	p.extents = kept
+	return nil
+}
+
+// joins reports whether two extents share a page.
+func joins(a, b extent) bool {
+	return a.class == PageIndex && b.class == PageIndex && a.end == b.start && b.end-a.start <= indexPage
+}
+
+// build turns extents that are in order into cuts.
+func (p *plan) build() (*Layout, error) {
+	b := builder{cuts: make([]uint64, 0, len(p.extents)+len(p.extents)/8+4)}
+	var pos int64
+	for _, e := range p.extents {
+		b.gap(pos, e.start, p.classed(Other))
+		b.parts(e.start, e.end, p.classed(e.class))
+		pos = e.end
+	}
+	if p.footerStart < p.tailStart {
+		b.gap(pos, p.footerStart, p.classed(Other))
+		b.parts(p.footerStart, p.tailStart, Footer)
+	} else {
+		b.gap(pos, p.tailStart, p.classed(Other))
+	}
+	b.parts(p.tailStart, p.size, Footer)
+	if b.full {
+		return nil, fmt.Errorf("%w: a layout of more than %d pages", ErrTooLarge, MaxPages)
+	}
+	if cap(b.cuts) > len(b.cuts)+len(b.cuts)/8+4 {
+		b.cuts = slices.Clone(b.cuts)
+	}
+	return &Layout{size: p.size, cuts: b.cuts}, nil
+}
+
+// classed is the class of a page of this file: in a Delta checkpoint the columns are metadata too.
+func (p *plan) classed(c Class) Class {
+	if p.class != Other && !Metadata(uint8(c)) {
+		return p.class
+	}
+	return c
+}
