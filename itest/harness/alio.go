@@ -128,6 +128,9 @@ func StartAlio(ctx context.Context, o AlioOptions) (*Alio, error) {
 		}
 		a.ownDir = true
 	}
+	if err := os.MkdirAll(a.dir, 0o755); err != nil {
+		return nil, err
+	}
 	a.CacheDir = filepath.Join(a.dir, "cache")
 	for _, to := range []*string{&a.Door, &a.Admin} {
 		p, err := PickPort()

@@ -33,7 +33,7 @@ func TestLockIsStrict(t *testing.T) {
 	}
 }
 
-// fetched is what a test download delivers.
+// fetcher is a download that delivers content and counts its calls.
 func fetcher(dir string, content []byte, calls *int) downloader {
 	return func(_ context.Context, a Artifact, _ Logf) (string, error) {
 		*calls++
