@@ -19,6 +19,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
 	"github.com/alio-lake/alio/origin"
@@ -254,3 +257,14 @@ func do(h http.Handler, method, target string, header ...string) *httptest.Respo
 	h.ServeHTTP(w, r)
 	return w
 }
+
+// counted reads a counter or a gauge.
+func counted(c prometheus.Metric) float64 {
+	var m dto.Metric
+	if err := c.Write(&m); err != nil {
+		panic(err)
+	}
+	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+}
+
+func newLogger(w io.Writer) zerolog.Logger { return zerolog.New(w) }
