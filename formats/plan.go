@@ -54,10 +54,14 @@ func (p *plan) chunk(c *parquet.Chunk) error {
 	if c.BloomFilterOffset == 0 {
 		return nil
 	}
-	if err := p.add(c, "bloom filter", c.BloomFilterOffset, max(c.BloomFilterLength, 1), BloomFilter); err != nil {
+	length := c.BloomFilterLength
+	if length == 0 {
+		length = 1 // at least; what comes next in the file tells its end
+	}
+	if err := p.add(c, "bloom filter", c.BloomFilterOffset, length, BloomFilter); err != nil {
 		return err
 	}
-	if c.BloomFilterLength <= 0 {
+	if c.BloomFilterLength == 0 {
 		p.extents[len(p.extents)-1].end = unknownEnd
 	}
 	return nil
