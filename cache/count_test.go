@@ -128,7 +128,9 @@ func TestOverlappingReads(t *testing.T) {
 			return src.body(off, n), nil
 		}
 		for _, s := range []span{{0, 4 * page}, {2 * page, 4 * page}, {page, 2 * page}} {
-			go func() { mustRead(t, c, Request{Object: obj, Layout: grid{size: page}, Source: src, Offset: s.off, Length: s.n}, data) }()
+			go func() {
+				mustRead(t, c, Request{Object: obj, Layout: grid{size: page}, Source: src, Offset: s.off, Length: s.n}, data)
+			}()
 			synctest.Wait()
 		}
 		close(gate)
