@@ -1,0 +1,232 @@
+package disk
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+)
+
+const (
+	carryShare     = 4 // at most 1/4 of a victim is carried forward
+	protectedShare = 4 // protected pages are spared while they take at most 1/4 of the tier
+	removeRetry    = time.Minute
+)
+
+// hasRoom says whether so many bytes more stay within the limit.
+func (w *writer) hasRoom(bytes int64) bool { return w.t.used.Load()+bytes <= w.t.o.Size }
+
+// waitRoom makes sure that a segment can be made within the limit. Room for one was kept when the last was made, so as a rule it
+// returns at once; if readers still hold what was evicted it waits for them, at most twice as long as a read may take.
+func (w *writer) waitRoom() error {
+	w.t.reap()
+	w.restoreRoom(streams)
+	w.t.reap()
+	if w.hasRoom(w.t.o.charge()) {
+		return nil
+	}
+	timer := time.NewTimer(2 * w.t.o.ReadDeadline)
+	defer timer.Stop()
+	for w.t.dying.Load() > 0 {
+		select {
+		case <-w.t.deadSignal:
+			if w.t.reap(); w.hasRoom(w.t.o.charge()) {
+				return nil
+			}
+		case <-w.t.stop:
+			return errNoRoom
+		case <-timer.C:
+			return errNoRoom
+		}
+	}
+	return errNoRoom
+}
+
+// restoreRoom evicts until there is room for the next segment, so that one can always be made first and what is worth carrying be
+// written into it. s is the stream that has just got a segment (streams: none). What readers hold counts as free here: it soon is, and
+// evicting more would not make it come sooner.
+func (w *writer) restoreRoom(s stream) {
+	for {
+		w.t.mu.Lock()
+		count := len(w.t.segments)
+		w.t.mu.Unlock()
+		if w.hasRoom(w.t.o.charge()-w.t.dying.Load()) && count < w.t.o.mostSegments() {
+			if !w.hotFull || !w.hasRoom(w.t.o.charge()) || s == streams {
+				return
+			}
+			w.hotFull = false
+			if err := w.create(hot); err != nil {
+				w.failed(err)
+				return
+			}
+			continue
+		}
+		if !w.evictOne(s) {
+			return
+		}
+	}
+}
+
+// evictOne removes the least valuable segment, after carrying what is worth it (unless s is streams); false if there is none to remove.
+func (w *writer) evictOne(s stream) bool {
+	v := w.victim()
+	if v == nil {
+		return false
+	}
+	pages, whole := v.listed, true
+	if v.is(stateSealed) {
+		var err error
+		pages, _, err = readFooter(v.file, v.header, v.size)
+		whole = err == nil
+	}
+	if s != streams {
+		w.carry(v, pages, s)
+	}
+	_ = w.remove(v, pages, whole) // if it fails another is tried, and this one not for a while
+	return true
+}
+
+// victim chooses the segment with the least value. Unknown formats go first. Else the value grows with youth (0 to 1), with the share that was
+// read since it was written (0 to 1), and by 1 for the protected stream while that is small; and it shrinks with the share that is dead.
+// So a scan's segments leave in the order they came, one that is still read gets a second chance, and nothing stays for ever.
+func (w *writer) victim() *segment {
+	w.t.mu.Lock()
+	defer w.t.mu.Unlock()
+	var protectedBytes int64
+	for _, s := range w.t.segments {
+		if s.header.stream == protectedStream {
+			protectedBytes += s.charge.Load()
+		}
+	}
+	spare := protectedBytes <= w.t.o.Size/protectedShare
+	var best *segment
+	var least float64
+	now := time.Now().UnixNano()
+	for i, s := range w.t.segments {
+		if s.is(stateActive) || now < s.failed {
+			continue
+		}
+		if s.is(stateUnknown) {
+			return s
+		}
+		full := float64(max(s.end-headerSize, 1))
+		value := float64(i)/float64(len(w.t.segments)) + float64(s.touched.Load())/full
+		if spare && s.header.stream == protectedStream {
+			value++
+		}
+		value *= float64(s.live.Load()) / full
+		if best == nil || value < least {
+			best, least = s, value
+		}
+	}
+	return best
+}
+
+// carry writes the victim's pages that are worth it into an active segment: first those of protected classes that were read, then others that
+// were read, then protected ones that share the segment with data. At most a quarter of the victim, so that eviction always gains.
+func (w *writer) carry(v *segment, pages []location, s stream) {
+	type candidate struct {
+		loc  location
+		rank int
+	}
+	var chosen []candidate
+	for _, p := range pages {
+		e, ok := w.t.index.peek(p.key)
+		if !ok || e.slot != v.slot || e.location().off != p.off {
+			continue
+		}
+		read, protected := e.meta&touchedFlag != 0, w.t.o.Protected(p.class)
+		switch {
+		case read && protected:
+			chosen = append(chosen, candidate{p, 0})
+		case read:
+			chosen = append(chosen, candidate{p, 1})
+		case protected && v.header.stream != protectedStream:
+			chosen = append(chosen, candidate{p, 2})
+		}
+	}
+	slices.SortStableFunc(chosen, func(a, b candidate) int { return a.rank - b.rank })
+	budget := min(w.t.o.SegmentSize, v.end) / carryShare
+	for _, c := range chosen {
+		if size := recordSize(c.loc.length); size <= budget && w.carryPage(v, c.loc, s) {
+			budget -= size
+		}
+		if w.t.paused() {
+			break
+		}
+	}
+	w.flush()
+}
+
+// carryPage copies one page, checked, into the segment where it belongs: that of its class, or the one just made, if they have room.
+func (w *writer) carryPage(v *segment, p location, s stream) bool {
+	target := w.carryTarget(p, s)
+	if target == nil {
+		return false
+	}
+	plan := planRead(p, 0, p.length)
+	b := w.t.buffers.get(plan.data)
+	defer b.free()
+	if plan.read(v.file.ReadAt, b.b) != nil || !plan.check(v.seed, b.b) {
+		return false
+	}
+	to := pendingPage{loc: location{key: p.key, length: p.length, class: p.class}, from: v, old: p.off}
+	w.append(target, to, b.b[plan.header:plan.header+p.length])
+	return true
+}
+
+func (w *writer) carryTarget(p location, s stream) *segment {
+	own := probation
+	if w.apart {
+		own = hot
+		if w.t.o.Protected(p.class) {
+			own = protectedStream
+		}
+	}
+	if w.fits(w.active[own], p.length) {
+		return w.active[own]
+	}
+	if own == hot && !w.hotFull {
+		w.flush()
+		w.seal(hot)
+		w.hotFull = true // restoreRoom makes a new one as soon as there is room
+	}
+	if w.fits(w.active[s], p.length) && s != protectedStream {
+		return w.active[s]
+	}
+	return nil
+}
+
+// remove unlinks a segment and drops its pages, which are listed in pages or, if that could not be read (whole is false), found by
+// walking the index. Its room comes back when the last reader lets go.
+func (w *writer) remove(v *segment, pages []location, whole bool) error {
+	t := w.t
+	if err := t.o.FS.Remove(v.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		v.failed = time.Now().Add(removeRetry).UnixNano()
+		t.o.Log.Warn().Err(err).Msg("removing a cache segment failed; it is tried again later")
+		return err
+	}
+	var evicted int64
+	for _, p := range pages {
+		if removed, touched := t.index.remove(p.key, v.slot, p.off); removed {
+			v.lose(p.length, touched)
+			evicted += int64(p.length)
+		}
+	}
+	if !whole {
+		evicted += v.live.Load()
+		t.index.removeSlot(v.slot)
+	}
+	t.metrics.evicted.Add(float64(evicted))
+	t.mu.Lock()
+	if i := slices.Index(t.segments, v); i >= 0 {
+		t.segments = slices.Delete(t.segments, i, i+1)
+	}
+	t.unlinked++
+	t.mu.Unlock()
+	v.listed = nil
+	v.set(stateUnlinked)
+	t.dying.Add(v.charge.Load())
+	t.release(v)
+	return nil
+}

@@ -1,0 +1,204 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/internal/vfs"
+)
+
+// readPlan says which bytes of a segment answer a read: the record's header, which holds the sums, and the blocks touched.
+type readPlan struct {
+	loc    location
+	header int   // bytes of the record's header
+	first  int   // the first block
+	data   int   // bytes from the first block's start to the last block's end
+	at     int64 // of the first block in the segment
+	skip   int   // bytes of the first block before what was asked for
+}
+
+func planRead(loc location, off, n int) readPlan {
+	hs := recordHeaderSize(loc.length)
+	first := off / blockSize
+	end := min(((off+n-1)/blockSize+1)*blockSize, loc.length)
+	return readPlan{loc: loc, header: hs, first: first, data: end - first*blockSize, at: loc.off + int64(hs+first*blockSize), skip: off - first*blockSize}
+}
+
+// read fills b with the header and then the blocks: in one call where they are neighbours, else in two.
+func (p readPlan) read(at func([]byte, int64) (int, error), b []byte) error {
+	if p.first == 0 {
+		return whole(at(b[:p.header+p.data], p.loc.off))
+	}
+	if err := whole(at(b[:p.header], p.loc.off)); err != nil {
+		return err
+	}
+	return whole(at(b[p.header:p.header+p.data], p.at))
+}
+
+// whole drops the count of a read, which is all if there is no error.
+func whole(_ int, err error) error { return err }
+
+// check compares what was read with the sums, after the header that holds them has proved itself.
+func (p readPlan) check(seed uint32, b []byte) bool {
+	r, need, err := parseRecord(b[:p.header], seed, p.loc.off)
+	if err != nil || need > 0 || r.key != p.loc.key || r.length != p.loc.length {
+		return false
+	}
+	return checkBlocks(b[:p.header], r.key, p.first, b[p.header:p.header+p.data])
+}
+
+// Read implements cache.Disk. A hit whose bytes are in the page cache costs one preadv2 and no allocation. ctx's own error is returned when it
+// ends first.
+func (t *Tier) Read(ctx context.Context, k cache.Key, pageLen, off, n int) (cache.Buf, error) {
+	if pageLen < 1 || pageLen > cache.MaxPage || off < 0 || n < 1 || n > pageLen || off > pageLen-n {
+		return cache.Buf{}, fmt.Errorf("%w: bytes %d+%d of a page of %d", cache.ErrAbsent, off, n, pageLen)
+	}
+	if !t.open.Load() {
+		return t.sick()
+	}
+	seg, loc := t.index.acquire(k, pageLen, &t.table)
+	if seg == nil {
+		t.metrics.absent.Inc()
+		return cache.Buf{}, cache.ErrAbsent
+	}
+	p := planRead(loc, off, n)
+	if t.health.aside() {
+		if t.health.startProbe() {
+			go t.probe(seg, p)
+		} else {
+			t.release(seg)
+		}
+		return t.sick()
+	}
+	b := t.buffers.get(p.data)
+	err := p.read(seg.file.ReadAtNow, b.b)
+	if errors.Is(err, vfs.ErrWouldBlock) {
+		var mine bool
+		if mine, err = t.readSlow(ctx, seg, p, b); !mine {
+			return t.gaveUp(err)
+		}
+	}
+	return t.answer(seg, p, b, n, err)
+}
+
+func (t *Tier) sick() (cache.Buf, error) {
+	t.metrics.sick.Inc()
+	return cache.Buf{}, cache.ErrSick
+}
+
+// answer turns a read that ended into the caller's result, and lets go of the segment.
+func (t *Tier) answer(seg *segment, p readPlan, b *buffer, n int, err error) (cache.Buf, error) {
+	defer t.release(seg)
+	if err == nil && p.check(seg.seed, b.b) {
+		t.metrics.hit.Inc()
+		start := p.header + p.skip
+		return cache.NewBuf(b.b[start:start+n:start+n], b.free), nil
+	}
+	b.free()
+	// Whether its bytes are wrong, or the device cannot read them: the page is gone.
+	t.drop(seg, p.loc)
+	if err != nil && err != io.EOF {
+		t.deviceFailed(err)
+		return t.sick()
+	}
+	t.metrics.corrupt.Inc()
+	t.logSeldom(seg)
+	return cache.Buf{}, cache.ErrCorrupt
+}
+
+// gaveUp is for a read that is still on its way, or never was. A caller that left says nothing about the device.
+func (t *Tier) gaveUp(err error) (cache.Buf, error) {
+	if err == cache.ErrSick {
+		t.metrics.sick.Inc()
+	}
+	return cache.Buf{}, err
+}
+
+// drop takes a page out of the index.
+func (t *Tier) drop(seg *segment, loc location) {
+	if removed, touched := t.index.remove(loc.key, seg.slot, loc.off); removed {
+		seg.lose(loc.length, touched)
+	}
+}
+
+// readSlow reads on a goroutine of its own, of which there are at most Options.Readers, and waits for it until the deadline. mine says that the
+// buffer and the segment are the caller's again. If not, the goroutine keeps both until the device lets it go, and err says why.
+func (t *Tier) readSlow(ctx context.Context, seg *segment, p readPlan, b *buffer) (mine bool, err error) {
+	timer := time.NewTimer(t.o.ReadDeadline)
+	defer timer.Stop()
+	select {
+	case t.slow <- struct{}{}:
+	default:
+		select {
+		case t.slow <- struct{}{}:
+		case <-timer.C:
+			err = cache.ErrSick
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		if err != nil {
+			b.free()
+			t.release(seg)
+			return false, err
+		}
+	}
+	started := time.Now()
+	done := make(chan error)
+	left := make(chan struct{})
+	go func() {
+		err := p.read(seg.file.ReadAt, b.b)
+		<-t.slow
+		select {
+		case done <- err:
+		case <-left: // b is left to the garbage collector
+			t.release(seg)
+		}
+	}()
+	select {
+	case err := <-done:
+		if err == nil || err == io.EOF {
+			t.health.ok()
+		}
+		return true, err
+	case <-timer.C:
+		close(left)
+		// A read that had to queue for most of its time says that there are many, not that the device fails.
+		if took := time.Since(started); took >= t.o.ReadDeadline/2 {
+			t.deviceFailed(fmt.Errorf("a read did not end within %v", took))
+		}
+		return false, cache.ErrSick
+	case <-ctx.Done():
+		close(left)
+		return false, ctx.Err()
+	}
+}
+
+// deviceFailed counts a failure of the device.
+func (t *Tier) deviceFailed(err error) {
+	if t.health.fail() {
+		t.o.Log.Error().Err(err).Str("dir", t.o.Dir).Msg("the cache device fails and is set aside; reads go to the origin until it answers again")
+	}
+}
+
+// probe reads a page from a device that was set aside. Nobody waits for it.
+func (t *Tier) probe(seg *segment, p readPlan) {
+	b := make([]byte, p.header+p.data)
+	err := p.read(seg.file.ReadAt, b)
+	t.release(seg)
+	t.health.endProbe(err == nil)
+	if err == nil {
+		t.o.Log.Info().Str("dir", t.o.Dir).Msg("the cache device answers again")
+	}
+}
+
+// logSeldom says at most once a minute that pages are corrupt; the counter has them all.
+func (t *Tier) logSeldom(seg *segment) {
+	now, last := time.Now().UnixNano(), t.lastLog.Load()
+	if now-last > int64(time.Minute) && t.lastLog.CompareAndSwap(last, now) {
+		t.o.Log.Warn().Str("segment", seg.path).Msg("a cached page failed its checksum; it was dropped and is read from the origin")
+	}
+}

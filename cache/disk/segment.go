@@ -1,0 +1,167 @@
+package disk
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/alio-lake/alio/internal/vfs"
+)
+
+// stream says which pages a segment was made for: pages that die at about the same time lie together, so that evicting a segment loses little
+// that is of use.
+type stream uint8
+
+const (
+	probation       stream = iota // new pages; the only stream of a small tier
+	hot                           // pages that were read again and carried forward
+	protectedStream               // pages of protected classes
+	streams
+)
+
+// segState is where a segment is in its life.
+type segState int32
+
+const (
+	stateActive    segState = iota // being appended to
+	stateSealed                    // complete, with its index at its end
+	stateAbandoned                 // a write or sync failed: what was published is readable, the index is in memory only
+	stateUnknown                   // of an unknown format, or unreadable: counted, and the first to go
+	stateUnlinked                  // removed; readers may still hold it
+	segStates
+)
+
+var stateNames = [segStates]string{"active", "sealed", "abandoned", "unknown", "unlinked"}
+
+// segment is a segment file. The fields above refs never change; those below it are safe for parallel use; the last group belongs to
+// the writer (during Open: to Open).
+type segment struct {
+	slot   uint16
+	path   string
+	header segmentHeader
+	seed   uint32
+	file   vfs.File // nil in stateUnknown
+
+	refs    atomic.Int64 // readers, and one for the table; who takes the last one away has it closed
+	state   atomic.Int32
+	charge  atomic.Int64 // bytes of the device it is counted as
+	live    atomic.Int64 // bytes of records that the index points to
+	touched atomic.Int64 // of these, bytes read since they were written
+	pages   atomic.Int64 // that the index points to
+
+	listed []location // pages in it, until it is sealed
+	end    int64      // where its records end
+	size   int64      // of the file
+	failed int64      // unix nanoseconds before which it is not tried as a victim, since its removal failed
+}
+
+func (s *segment) is(st segState) bool { return segState(s.state.Load()) == st }
+func (s *segment) set(st segState)     { s.state.Store(int32(st)) }
+
+// gain and lose keep the counts of what the index points to.
+func (s *segment) gain(length int) {
+	s.live.Add(recordSize(length))
+	s.pages.Add(1)
+}
+
+func (s *segment) lose(length int, touched bool) {
+	s.live.Add(-recordSize(length))
+	s.pages.Add(-1)
+	if touched {
+		s.touched.Add(-recordSize(length))
+	}
+}
+
+// segmentTable finds a segment by the slot that index entries hold.
+type segmentTable struct {
+	slots [2 * maxSegments]atomic.Pointer[segment]
+	next  uint16
+}
+
+func (t *segmentTable) get(slot uint16) *segment { return t.slots[slot].Load() }
+
+// add gives a segment a free slot; false if there is none. Only one goroutine adds.
+func (t *segmentTable) add(s *segment) bool {
+	for range len(t.slots) {
+		slot := t.next
+		t.next = (t.next + 1) % uint16(len(t.slots))
+		if t.slots[slot].Load() == nil {
+			s.slot = slot
+			t.slots[slot].Store(s)
+			return true
+		}
+	}
+	return false
+}
+
+func (t *segmentTable) clear(s *segment) { t.slots[s.slot].Store(nil) }
+
+// segmentName is "<instance>-<seq>.seg" in hex. The instance is drawn at random at every start, and the seq only grows, so no name is
+// ever used again.
+func segmentName(instance, seq uint64) string { return fmt.Sprintf("%016x-%08x.seg", instance, seq) }
+
+func parseSegmentName(name string) (instance, seq uint64, ok bool) {
+	base, isSeg := strings.CutSuffix(name, ".seg")
+	i, s, isPair := strings.Cut(base, "-")
+	if !isSeg || !isPair {
+		return 0, 0, false
+	}
+	instance, err1 := strconv.ParseUint(i, 16, 64)
+	seq, err2 := strconv.ParseUint(s, 16, 64)
+	return instance, seq, err1 == nil && err2 == nil && segmentName(instance, seq) == name
+}
+
+func (t *Tier) segmentPath(instance, seq uint64) string {
+	return filepath.Join(t.o.Dir, segmentsDir, segmentName(instance, seq))
+}
+
+// release lets go of a segment. The last to let go does not close it, since freeing the blocks of a removed file takes
+// milliseconds: the writer does.
+func (t *Tier) release(s *segment) {
+	if s.refs.Add(-1) > 0 {
+		return
+	}
+	t.mu.Lock()
+	closed := t.closed
+	if !closed {
+		t.dead = append(t.dead, s)
+	}
+	t.mu.Unlock()
+	if closed {
+		t.bury(s)
+		return
+	}
+	select {
+	case t.deadSignal <- struct{}{}:
+	default:
+	}
+}
+
+// reap closes what nobody holds any more, and gives its room back.
+func (t *Tier) reap() {
+	t.mu.Lock()
+	dead := t.dead
+	t.dead = nil
+	t.mu.Unlock()
+	for _, s := range dead {
+		t.bury(s)
+	}
+}
+
+func (t *Tier) bury(s *segment) {
+	if s.file != nil {
+		if err := s.file.Close(); err != nil {
+			t.o.Log.Warn().Err(err).Msg("closing a cache segment failed")
+		}
+		t.table.clear(s) // not before: a reader that holds it still names its pages by the slot
+	}
+	if s.is(stateUnlinked) {
+		t.used.Add(-s.charge.Load())
+		t.dying.Add(-s.charge.Load())
+		t.mu.Lock()
+		t.unlinked--
+		t.mu.Unlock()
+	}
+}
