@@ -1,0 +1,58 @@
+# Alio's commands. `make` alone lists them; each rule's comment is its help line.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The version pins what `make lint` runs; it is fetched through the Go module proxy and checked by its checksum database.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Packages whose tests need no engine. itest has suites of its own.
+UNIT := $$(go list ./... | grep -v '/itest\(/\|$$\)')
+
+.PHONY: help
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/alio
+	go build -o bin/alio ./cmd/alio
+
+.PHONY: quickstart
+quickstart: ## Trino on TPC-DS tables three ways: straight, through Alio cold, warm (KEEP=1: leave it running; ALIO_QUICK=1: one round)
+	@go build -o bin/quickstart ./benchmarks/quickstart
+	@exec bin/quickstart
+
+.PHONY: test
+test: unit itest ## all that CI needs: unit, then itest; fails, never skips, when a server cannot be had
+
+.PHONY: unit
+unit: ## unit tests under the race detector; those of s3 start an S3 server
+	go test -race -timeout 15m $(UNIT); echo "=== unit: passed in $$SECONDS s"
+
+.PHONY: itest
+itest: ## tests against real servers: the harness, the sidecar's binary, Trino 476
+	go test -race -count=1 -p 1 -timeout 20m ./itest/...; echo "=== itest: passed in $$SECONDS s"
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck (pinned), the house rules of internal/lint
+	@out=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	if [ -n "$$out" ]; then echo "not formatted (run gofmt -w on them):"; echo "$$out"; exit 1; fi
+	go vet ./...
+	go test -count=1 ./internal/lint/...
+	go run $(STATICCHECK) ./...
+
+.PHONY: bench
+bench: ## micro benchmarks, then quickstart with its report written into benchmarks/results
+	go test -run '^$$' -bench . -benchmem ./cache/... ./formats/... ./s3/... ./sidecar/...
+	@go build -o bin/quickstart ./benchmarks/quickstart
+	@exec bin/quickstart -results benchmarks/results
+
+.PHONY: proto
+proto: ## generate Go from api/*.proto (there are none yet)
+	@found=$$(find api -name '*.proto' 2>/dev/null || true); \
+	if [ -z "$$found" ]; then echo "api/ holds no .proto file yet: nothing to generate. The gRPC door brings the first."; \
+	else echo "no generator is pinned for: $$found"; exit 1; fi
+
+.PHONY: clean
+clean: ## remove bin/; downloads stay in $ALIO_CACHE
+	rm -rf bin
