@@ -1,0 +1,272 @@
+package itest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+
+	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/cache/disk"
+	"github.com/alio-lake/alio/formats"
+	"github.com/alio-lake/alio/formats/parquet/parquettest"
+	"github.com/alio-lake/alio/internal/vfs"
+	"github.com/alio-lake/alio/itest/harness"
+	"github.com/alio-lake/alio/origin"
+	"github.com/alio-lake/alio/origin/origintest"
+	"github.com/alio-lake/alio/origin/retry"
+	"github.com/alio-lake/alio/s3"
+	"github.com/alio-lake/alio/s3/endpoint"
+	"github.com/alio-lake/alio/sidecar"
+	"github.com/alio-lake/alio/sidecar/freshness"
+)
+
+// ledger knows every version that was ever written, by ETag, and when it was replaced.
+type ledger struct {
+	mu       sync.Mutex
+	data     map[string][]byte
+	replaced map[string]time.Time // when the write that replaced it was done
+	present  map[string]string
+}
+
+func (l *ledger) write(t *testing.T, c *awss3.Client, bucket, key string, data []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock() // nobody judges a version before the ledger has it
+	out, err := c.PutObject(context.Background(), &awss3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(data)})
+	if err != nil {
+		t.Errorf("put %s: %v", key, err)
+		return
+	}
+	if old, ok := l.present[key]; ok && old != *out.ETag {
+		l.replaced[old] = time.Now()
+	}
+	l.present[key], l.data[*out.ETag] = *out.ETag, data
+}
+
+// judge says what is wrong with bytes at off that were read as of a version, or nil.
+func (l *ledger) judge(etag string, off int64, got []byte, asked time.Time, maxAge time.Duration) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	data, ok := l.data[etag]
+	switch gone, old := l.replaced[etag]; {
+	case !ok:
+		return fmt.Errorf("version %s never was", etag)
+	case old && gone.Before(asked.Add(-maxAge)):
+		return fmt.Errorf("version %s was replaced %v before it was asked for; max_age is %v", etag, asked.Sub(gone), maxAge)
+	case off < 0 || off+int64(len(got)) > int64(len(data)) || !bytes.Equal(got, data[off:off+int64(len(got))]):
+		return fmt.Errorf("%d bytes at %d are not those of version %s", len(got), off, etag)
+	}
+	return nil
+}
+
+// TestSameBytes reads at random through the S3 door, over a cache of a few pages on a device that fails, from a real S3 server whose objects
+// are overwritten all the time behind the sidecar's back. Every answer must be of exactly one version, and of none that was replaced
+// longer ago than max_age. ALIO_SEED replays the choices.
+func TestSameBytes(t *testing.T) {
+	seed := origintest.Seed(t)
+	server := harness.S3(t)
+	for _, c := range []struct {
+		name   string
+		maxAge time.Duration
+		memory int64
+		faults bool
+	}{{"fresh", 0, 1 << 20, false}, {"aged", 200 * time.Millisecond, 1 << 20, true}, {"roomy", 50 * time.Millisecond, 32 << 20, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			door, device := newDoor(t, server, seed, c.maxAge, c.memory, c.faults)
+			raceReaders(t, server, door, device, seed, c.maxAge)
+		})
+	}
+}
+
+// newDoor assembles origin, cache, disk and door as cmd/alio does, with faults in between, and returns a client of the door.
+func newDoor(t *testing.T, server *harness.S3Server, seed uint64, maxAge time.Duration, memory int64, faults bool) (*awss3.Client, *vfs.Faulty) {
+	t.Helper()
+	bare, err := s3.New(s3.Options{Bucket: server.Bucket, Endpoint: server.Endpoint, Region: server.Region, PathStyle: true,
+		AccessKeyID: server.AccessKey, SecretAccessKey: server.SecretKey})
+	must(t, err)
+	faulty := origintest.NewFaulty(bare, seed)
+	device := vfs.NewFaulty(vfs.OS)
+	if faults {
+		faulty.Add(origintest.Rule{Probability: 0.02, Effect: origintest.Fail(origin.ErrThrottled)},
+			origintest.Rule{Op: origintest.OpRead, Probability: 0.03, Effect: origintest.BreakBody(5000)},
+			origintest.Rule{Op: origintest.OpRead, Probability: 0.02, Effect: origintest.ShortBody(100)})
+	}
+	around, err := retry.New(faulty, retry.Options{MaxAttempts: 4, BaseWait: time.Millisecond, MaxWait: 5 * time.Millisecond, Seed: 1})
+	must(t, err)
+	tier, err := disk.New(disk.Options{Dir: filepath.Join(t.TempDir(), "cache"), Size: 12 << 20, SegmentSize: 1<<20 + 64<<10, WriteQueue: 4 << 20,
+		ReadDeadline: 100 * time.Millisecond, Protected: formats.Metadata, FS: device})
+	must(t, err)
+	must(t, tier.Open(t.Context()))
+	pages, err := cache.New(cache.Options{Memory: memory, FillSpan: 1 << 20, FillMemory: 4 << 20, Disk: tier, Metadata: formats.Metadata, ClassNames: formats.ClassNames()})
+	must(t, err)
+	sc, err := sidecar.New(sidecar.Options{Mounts: map[string]origin.Origin{"lake": around}, Pages: pages, FillSpan: 1 << 20,
+		Rules: []freshness.Rule{{Path: "**", MaxAge: maxAge}}})
+	must(t, err)
+	handler, err := endpoint.New(endpoint.Options{Backend: sc, Credentials: []endpoint.Credential{{AccessKeyID: "reader", SecretAccessKey: "reader-secret"}}})
+	must(t, err)
+	door := httptest.NewServer(handler)
+
+	ctx, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { tier.Run(ctx) })
+	wg.Go(func() { pages.Run(ctx) })
+	t.Cleanup(func() {
+		door.Close()
+		device.Clear()
+		stop()
+		wg.Wait()
+		pages.Close()
+		tier.Close()
+	})
+	return harness.S3Client(door.URL, "us-east-1", "reader", "reader-secret"), device
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func raceReaders(t *testing.T, server *harness.S3Server, door *awss3.Client, device *vfs.Faulty, seed uint64, maxAge time.Duration) {
+	l := &ledger{data: map[string][]byte{}, replaced: map[string]time.Time{}, present: map[string]string{}}
+	files := [][]byte{
+		parquettest.Arrow(t, parquettest.Spec{Columns: 6, RowGroups: 2, Rows: 9000, ValueSize: 20, Dictionary: true, Distinct: 50}),
+		parquettest.Arrow(t, parquettest.Spec{Columns: 3, RowGroups: 1, Rows: 9000, ValueSize: 60}),
+		bytes.Repeat([]byte("plain "), 100_000), []byte("small"), bytes.Repeat([]byte("s"), 200_000),
+	}
+	keys := []string{"t/a", "t/b.parquet", "t/odd name+%", "u/c"}
+	var writes atomic.Int64
+	write := func(rng *rand.Rand, key string) {
+		data := bytes.Clone(files[rng.IntN(len(files))])
+		copy(data[len(data)/2:], fmt.Sprint(writes.Add(1)))
+		l.write(t, server.Client(), server.Bucket, key, data)
+	}
+	rng := rand.New(rand.NewPCG(seed, 1))
+	for _, k := range keys {
+		write(rng, k)
+	}
+	const enough = 400
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() { // the writer, and now and then a fault of the device
+		tick := time.NewTicker(40 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			<-tick.C
+			write(rng, keys[rng.IntN(len(keys))])
+			sicken(device, rng)
+		}
+	})
+	var compared atomic.Int64
+	var failed sync.Map // *atomic.Int64 by S3 error code
+	for i := range 6 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(seed, uint64(10+i)))
+			for ctx.Err() == nil && !t.Failed() {
+				switch err := readOnce(ctx, l, door, rng, keys, maxAge); {
+				case err == nil:
+					if compared.Add(1) == enough {
+						cancel()
+					}
+				case errors.Is(err, errWrong):
+					t.Errorf("%v (ALIO_SEED=%d)", err, seed)
+				default:
+					n, _ := failed.LoadOrStore(code(err), new(atomic.Int64))
+					n.(*atomic.Int64).Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d answers compared, %d versions", compared.Load(), writes.Load())
+	failed.Range(func(code, n any) bool {
+		t.Logf("%d requests failed: %s", n.(*atomic.Int64).Load(), code)
+		return true
+	})
+	if compared.Load() < enough {
+		t.Errorf("only %d answers were compared in a minute", compared.Load())
+	}
+}
+
+// code is the S3 error code of an answer, or what else went wrong.
+func code(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	if errors.Is(err, context.Canceled) {
+		return "canceled"
+	}
+	return err.Error()
+}
+
+// sicken puts one fault of the device in place of the last.
+func sicken(device *vfs.Faulty, rng *rand.Rand) {
+	device.Clear()
+	switch rng.IntN(6) {
+	case 0:
+		device.Add(vfs.Rule{Op: vfs.OpRead, Flip: 1 + rng.Int64N(200_000)})
+		device.Add(vfs.Rule{Op: vfs.OpReadNow, Flip: 1 + rng.Int64N(200_000)})
+	case 1:
+		device.Add(vfs.Rule{Op: vfs.OpWrite, Err: syscall.ENOSPC, Short: 100})
+	case 2:
+		device.Add(vfs.Rule{Op: vfs.OpReadNow, Err: vfs.ErrWouldBlock})
+		device.Add(vfs.Rule{Op: vfs.OpRead, Err: syscall.EIO})
+	}
+}
+
+var errWrong = errors.New("a wrong answer")
+
+// readOnce makes one request through the door. Its error is errWrong if the answer was wrong, another one if there was no answer.
+func readOnce(ctx context.Context, l *ledger, door *awss3.Client, rng *rand.Rand, keys []string, maxAge time.Duration) error {
+	key := keys[rng.IntN(len(keys))]
+	in := &awss3.GetObjectInput{Bucket: aws.String("lake"), Key: &key}
+	switch rng.IntN(6) {
+	case 0:
+		_, err := door.ListObjectsV2(ctx, &awss3.ListObjectsV2Input{Bucket: aws.String("lake"), Prefix: aws.String("t/")})
+		if err != nil {
+			return err
+		}
+	case 1:
+	case 2:
+		in.Range = aws.String(fmt.Sprintf("bytes=-%d", 1+rng.Int64N(100_000)))
+	default:
+		off := rng.Int64N(400_000)
+		in.Range = aws.String(fmt.Sprintf("bytes=%d-%d", off, off+rng.Int64N(200_000)))
+	}
+	asked := time.Now()
+	out, err := door.GetObject(ctx, in)
+	if err != nil {
+		return err
+	}
+	defer out.Body.Close()
+	got, err := io.ReadAll(out.Body)
+	if err != nil {
+		return err
+	}
+	var off, last, size int64
+	if out.ContentRange != nil {
+		if _, err := fmt.Sscanf(*out.ContentRange, "bytes %d-%d/%d", &off, &last, &size); err != nil || last-off+1 != int64(len(got)) {
+			return fmt.Errorf("%w: Content-Range %s for %d bytes", errWrong, *out.ContentRange, len(got))
+		}
+	}
+	if err := l.judge(*out.ETag, off, got, asked, maxAge); err != nil {
+		return fmt.Errorf("%w: %s %s: %w", errWrong, key, aws.ToString(in.Range), err)
+	}
+	return nil
+}
