@@ -154,12 +154,14 @@ func (f readerFunc) ReadAt(b []byte, off int64) (int, error) { return f(b, off) 
 // TestDeriveBadOffsetIndex: an offset index that makes no sense costs equal parts for its chunk, no more.
 func TestDeriveBadOffsetIndex(t *testing.T) {
 	const start, length, end = 4, 5 << 20, 6 << 20
-	c := parquet.Chunk{DataPageOffset: start, CompressedSize: length, OffsetIndexOffset: 5<<20 + 100}
+	c := parquet.Chunk{DataPageOffset: start, CompressedSize: length, OffsetIndexOffset: 5<<20 + 100} // before the tail
 	good := encodeIndex([]int64{start, 300 << 10, 700 << 10, 4 << 20})
 	c.OffsetIndexLength = int64(len(good))
+	var have func(start, end int64) bool
 	cut := func(index []byte) (starts []int64) {
 		o := sealed(end, []parquet.Chunk{c})
 		o.blobs[c.OffsetIndexOffset] = index
+		o.have = have
 		pages, err := derive(t, o)
 		if err != nil {
 			t.Fatal(err)
@@ -187,5 +189,9 @@ func TestDeriveBadOffsetIndex(t *testing.T) {
 	}
 	if got := cut(good[:len(good)-3]); !slices.Equal(got, equal) {
 		t.Errorf("truncated: %v", got)
+	}
+	have = func(start, _ int64) bool { return start != c.OffsetIndexOffset }
+	if got := cut(good); !slices.Equal(got, equal) {
+		t.Errorf("absent: %v", got)
 	}
 }

@@ -11,6 +11,10 @@ import (
 // MaxFooter is the largest footer that Derive reads, in bytes. (100 columns by 1,000 row groups make about 10 MB.)
 const MaxFooter = 64 << 20
 
+// chunkBytes is about what half a chunk with statistics takes in a footer: a first guess at the number of extents. Writers are seen
+// to take 100 to 200 bytes a chunk.
+const chunkBytes = 64
+
 // Errors of Derive; test with errors.Is. After any of them but *NeedError the caller stays with Provisional.
 var (
 	// ErrAbsent is what the reader given to Derive answers for bytes that are not at hand.
@@ -83,6 +87,7 @@ func deriveParquet(class Class, size int64, r io.ReaderAt) (*Layout, error) {
 	if err != nil {
 		return nil, needFrom(p.footerStart, err)
 	}
+	p.extents = make([]extent, 0, len(footer)/chunkBytes)
 	if err := parquet.ReadFooter(footer, p.chunk); err != nil {
 		return nil, err
 	}
@@ -100,34 +105,46 @@ func needFrom(offset int64, err error) error {
 // readPage reads the bytes [start, end), all of them or an error.
 func readPage(r io.ReaderAt, start, end int64) ([]byte, error) {
 	b := make([]byte, end-start)
+	if err := readInto(r, b, start); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// readInto fills b with the bytes from start on, or fails.
+func readInto(r io.ReaderAt, b []byte, start int64) error {
 	n, err := r.ReadAt(b, start)
 	if n == len(b) {
-		return b, nil
+		return nil
 	}
 	if err == nil || err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	return nil, fmt.Errorf("reading [%d, %d): %w", start, end, err)
+	return fmt.Errorf("reading [%d, %d): %w", start, start+int64(len(b)), err)
 }
 
-// footer returns the footer's bytes: a slice of the tail, or pages before it put together with it. Memory grows only with what r
-// really answers.
+// footer returns the footer's bytes: a slice of the tail, or the pages before it put together with it. Memory for all of it is taken only
+// once r has answered the first page: a corrupt length alone costs no more than one.
 func (p *plan) footer(r io.ReaderAt) ([]byte, error) {
 	end := p.size - parquet.TrailerSize
 	if p.footerStart >= p.tailStart {
 		return p.tail[p.footerStart-p.tailStart : end-p.tailStart], nil
 	}
-	var footer []byte
 	n := partsOf(p.footerStart, p.tailStart)
-	for i := range n {
-		page, err := readPage(r, partStart(p.footerStart, p.tailStart, n, i), partStart(p.footerStart, p.tailStart, n, i+1))
-		if err != nil {
+	second := partStart(p.footerStart, p.tailStart, n, 1)
+	first, err := readPage(r, p.footerStart, second)
+	if err != nil {
+		return nil, err
+	}
+	footer := make([]byte, end-p.footerStart)
+	copy(footer, first)
+	copy(footer[p.tailStart-p.footerStart:], p.tail)
+	for i, at := int64(1), second; i < n; i++ {
+		next := partStart(p.footerStart, p.tailStart, n, i+1)
+		if err := readInto(r, footer[at-p.footerStart:next-p.footerStart], at); err != nil {
 			return nil, err
 		}
-		if footer == nil {
-			footer = make([]byte, 0, end-p.footerStart)
-		}
-		footer = append(footer, page...)
+		at = next
 	}
-	return append(footer, p.tail[:end-p.tailStart]...), nil
+	return footer, nil
 }

@@ -41,14 +41,14 @@ func (o *object) ReadAt(b []byte, off int64) (int, error) {
 	if off < 0 || end > o.size {
 		return 0, io.EOF
 	}
-	if o.have != nil && !o.have(off, end) {
-		return 0, ErrAbsent
-	}
 	clear(b)
 	for at, blob := range o.blobs {
 		if from, to := max(at, off), min(at+int64(len(blob)), end); from < to {
 			copy(b[from-off:to-off], blob[from-at:])
 		}
+	}
+	if o.have != nil && !o.have(off, end) {
+		return 0, ErrAbsent // what was left in b must not be believed
 	}
 	return len(b), nil
 }

@@ -77,20 +77,20 @@ func (p *plan) data(c *parquet.Chunk) error {
 		return err
 	}
 	e := &p.extents[len(p.extents)-1]
-	if data > e.end {
+	end := e.end
+	if data > end {
 		return fmt.Errorf("%w: row group %d column %d: data pages at %d, after the chunk's end at %d",
-			ErrCorrupt, c.RowGroup, c.Column, data, e.end)
+			ErrCorrupt, c.RowGroup, c.Column, data, end)
 	}
 	if start < data {
-		dictionary := extent{start: start, end: data, class: Dictionary}
-		if e.start = data; e.start == e.end {
-			*e = dictionary
+		if e.end, e.class = data, Dictionary; data == end {
 			return nil
 		}
-		p.extents = append(p.extents, dictionary)
-		e = &p.extents[len(p.extents)-2]
+		// After its dictionary, so that a footer in the file's order needs no sorting.
+		p.extents = append(p.extents, extent{start: data, end: end, class: Column})
+		e = &p.extents[len(p.extents)-1]
 	}
-	if e.end-e.start > MaxPage && c.OffsetIndexOffset > 0 && c.OffsetIndexLength > 0 {
+	if end-data > MaxPage && c.OffsetIndexOffset > 0 && c.OffsetIndexLength > 0 {
 		p.indexes = append(p.indexes, indexRef{c.OffsetIndexOffset, c.OffsetIndexOffset + c.OffsetIndexLength})
 		e.index = int32(len(p.indexes))
 	}
