@@ -61,9 +61,9 @@ endpoint see that name as a bucket. Reads are answered from memory and from
 --cache-dir; what is missing is read from the origin once and kept. Whatever is
 wrong with the cache, reads go to the origin.
 
-Keys for the origin come from the AWS default chain (AWS_ACCESS_KEY_ID and
-AWS_SECRET_ACCESS_KEY, shared files, web identity, instance role), or from the
-config file. The sidecar listens on loopback; anything wider needs TLS and
+Keys and region for the origin come from the AWS default chain (AWS_REGION,
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, shared files, web identity, instance
+role), from flags or from the config file. The sidecar listens on loopback; anything wider needs TLS and
 credentials (doors.s3 in the config file).
 
 How old an answer may be is decided by freshness rules: files named by a UUID
