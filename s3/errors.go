@@ -20,6 +20,7 @@ var codeKinds = map[string]error{
 	"NoSuchKey": origin.ErrNotFound, "NoSuchBucket": origin.ErrNotFound, "NotFound": origin.ErrNotFound, "NoSuchVersion": origin.ErrNotFound,
 	"AccessDenied": origin.ErrDenied, "InvalidAccessKeyId": origin.ErrDenied, "SignatureDoesNotMatch": origin.ErrDenied, "ExpiredToken": origin.ErrDenied,
 	"InvalidToken": origin.ErrDenied, "TokenRefreshRequired": origin.ErrDenied, "RequestTimeTooSkewed": origin.ErrDenied,
+	"XAdminUserNotFound": origin.ErrDenied, // versitygw's 404 for an unknown access key
 	"SlowDown": origin.ErrThrottled, "Throttling": origin.ErrThrottled, "ThrottlingException": origin.ErrThrottled, "RequestLimitExceeded": origin.ErrThrottled,
 	"RequestTimeout": origin.ErrUnavailable, "InternalError": origin.ErrUnavailable, "OperationAborted": origin.ErrUnavailable,
 	"NotImplemented": origin.ErrUnsupported, "MethodNotAllowed": origin.ErrUnsupported,
