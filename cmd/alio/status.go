@@ -17,26 +17,55 @@ type status struct {
 	Ready         bool           `json:"ready"`
 	NotReady      string         `json:"not_ready,omitempty"`
 	Addresses     addresses      `json:"addresses"`
-	HitRatio      float64        `json:"hit_ratio"` // of bytes, since the start; 0 before the first read
+	Reads         reads          `json:"reads"`
 	Cache         any            `json:"cache"`
 	CacheDir      string         `json:"cache_dir,omitempty"`
 	Disk          any            `json:"disk,omitempty"` // absent: memory only
 	Sidecar       sidecar.Status `json:"sidecar"`
 }
 
+// reads is what clients were served since the start, in bytes.
+type reads struct {
+	Requested int64            `json:"requested_bytes"`
+	Served    map[string]int64 `json:"served_bytes"` // by source: memory, disk, origin
+	HitRatio  float64          `json:"hit_ratio"`    // share of served bytes that did not come from the origin; 0 before the first read
+}
+
+// readFigures takes the figures from the metrics, where first reads (which pass the page cache by) are counted too.
+func (p *parts) readFigures() reads {
+	r := reads{Served: map[string]int64{}}
+	families, err := p.registry.Gather()
+	if err != nil {
+		p.log.Warn().Err(err).Msg("some metrics could not be gathered; the status page shows the others")
+	}
+	var all int64
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			switch f.GetName() {
+			case "alio_read_requested_bytes_total":
+				r.Requested = int64(m.GetCounter().GetValue())
+			case "alio_read_served_bytes_total":
+				n := int64(m.GetCounter().GetValue())
+				r.Served[m.GetLabel()[0].GetValue()] = n
+				all += n
+			}
+		}
+	}
+	if all > 0 {
+		r.HitRatio = 1 - float64(r.Served["origin"])/float64(all)
+	}
+	return r
+}
+
 func (p *parts) status() any {
-	c := p.cache.Stats()
 	s := status{
 		Build: thisBuild(), Started: p.state.started.UTC().Truncate(time.Second), UptimeSeconds: time.Since(p.state.started).Seconds(),
-		Addresses: *p.state.addresses.Load(), Cache: snake(reflect.ValueOf(c)), CacheDir: p.cfg.Cache.Dir, Sidecar: p.sidecar.Status(),
+		Addresses: *p.state.addresses.Load(), Reads: p.readFigures(), Cache: snake(reflect.ValueOf(p.cache.Stats())), CacheDir: p.cfg.Cache.Dir, Sidecar: p.sidecar.Status(),
 	}
 	if err := p.state.notReady(); err != nil {
 		s.NotReady = err.Error()
 	}
 	s.Ready = s.NotReady == ""
-	if served := c.MemoryServed + c.DiskServed + c.OriginServed; served > 0 {
-		s.HitRatio = float64(c.MemoryServed+c.DiskServed) / float64(served)
-	}
 	if p.tier != nil {
 		s.Disk = snake(reflect.ValueOf(p.tier.Stats()))
 	}
