@@ -24,10 +24,11 @@ type identity struct {
 
 // authenticator checks signatures. It is safe for parallel use.
 type authenticator struct {
-	open   bool // no credentials configured
-	region string
-	byKey  map[string]*account
-	keys   keyCache
+	open     bool   // no credentials configured
+	everyone grants // what a request may do then: everything
+	region   string
+	byKey    map[string]*account
+	keys     keyCache
 }
 
 type account struct {
@@ -36,15 +37,12 @@ type account struct {
 }
 
 func newAuthenticator(creds []Credential, region string) *authenticator {
-	a := &authenticator{open: len(creds) == 0, region: region, byKey: make(map[string]*account, len(creds))}
+	a := &authenticator{open: len(creds) == 0, everyone: grants{all: true}, region: region, byKey: make(map[string]*account, len(creds))}
 	for i := range creds {
 		a.byKey[creds[i].AccessKeyID] = &account{secret: creds[i].SecretAccessKey, grants: newGrants(creds[i].Mounts)}
 	}
 	return a
 }
-
-// everything is what a request may do where no credentials are configured.
-var everything = grants{all: true}
 
 // signature is what an Authorization header or a presigned URL says.
 type signature struct {
@@ -61,7 +59,7 @@ type signature struct {
 // check verifies the request's signature, by header or by presigned URL.
 func (a *authenticator) check(r *http.Request, t *target, now time.Time) (identity, error) {
 	if a.open {
-		return identity{grants: &everything}, nil
+		return identity{grants: &a.everyone}, nil
 	}
 	sig, err := readSignature(r, t.query)
 	if err != nil {
