@@ -134,7 +134,7 @@ func TestDiskLosesWhatItPromised(t *testing.T) {
 // TestShedPageStaysInMemory: a full write queue costs the disk the page, nothing else.
 func TestShedPageStaysInMemory(t *testing.T) {
 	disk := newFakeDisk()
-	disk.full = true
+	disk.shed = func() bool { return true }
 	c := newCache(t, Options{Disk: disk})
 	obj, data := object("shed", 4*testPage)
 	src := &fakeSource{data: data}

@@ -127,7 +127,7 @@ type fakeDisk struct {
 	pages   map[Key][]byte
 	held    bool
 	queue   []func()
-	full    bool
+	shed    func() bool       // of Write; called with the lock held, as fail is
 	fail    func(k Key) error // of Read
 	short   bool              // Read answers fewer bytes
 	reads   int
@@ -177,7 +177,7 @@ func (d *fakeDisk) Read(ctx context.Context, k Key, pageLen, off, n int) (Buf, e
 func (d *fakeDisk) Write(k Key, class uint8, data []byte, done func(bool)) bool {
 	d.mu.Lock()
 	d.writes++
-	if d.full {
+	if d.shed != nil && d.shed() {
 		d.mu.Unlock()
 		return false
 	}

@@ -24,6 +24,7 @@ type fill struct {
 	begun   time.Time
 	cost    *cost
 	flights []*flight // in the object's order; fixed once the fill runs
+	counted bool      // its end was counted
 
 	// Guarded by the table's lock.
 	refs      int   // readers on its flying flights
@@ -59,7 +60,10 @@ func (c *Cache) run(f *fill) {
 			result = origin.NewError(origin.ErrUnavailable, "read", f.obj.Path, fmt.Errorf("panic in the source: %v", p))
 		}
 		f.cancel()
-		c.count.fill(result, c.fills.finish(f, result))
+		if !f.counted {
+			c.count.fill(result, c.fills.abandoned(f))
+		}
+		c.fills.finish(f, result)
 	}()
 	result = c.carry(f)
 }
@@ -145,10 +149,14 @@ func (c *Cache) unload(f *fill, body io.Reader, off int64, missing []*flight) er
 			return err
 		}
 		c.store(fl.page.key, fl.page.class, data)
-		c.fills.land(fl, data)
 		if i == 0 {
 			c.count.firstPage.Observe(time.Since(f.begun).Seconds())
 		}
+		if i == len(missing)-1 { // before its reader can look at the counters
+			c.count.fill(nil, false)
+			f.counted = true
+		}
+		c.fills.land(fl, data)
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (t *table) board(wants []want, f *fill) (joined int, err error) {
 	}
 	for i := range wants {
 		w := &wants[i]
-		if w.resident {
+		if w.resident || w.flight != nil {
 			continue
 		}
 		fl, ok := t.mu.flights[w.page.key]
@@ -105,6 +105,25 @@ func (t *table) board(wants []want, f *fill) (joined int, err error) {
 		t.mu.fills[f] = struct{}{}
 	}
 	return joined, nil
+}
+
+// adopt moves flights from the rest of a window to the one that is planned in its place, where they are of use still: what has landed for a
+// reader is not fetched for it again. Both are in the object's order.
+func (t *table) adopt(old, wants []want) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range wants {
+		w := &wants[i]
+		for len(old) > 0 && old[0].page.start < w.page.start {
+			old = old[1:]
+		}
+		if len(old) == 0 {
+			return
+		}
+		if fl := old[0].flight; fl != nil && old[0].page.key == w.page.key && (fl.state == flying || fl.state == landed) {
+			w.flight, old[0].flight = fl, nil
+		}
+	}
 }
 
 // take waits for a flight to end and leaves it. If ctx ends first the reader has not left: it does so by leave.
@@ -210,8 +229,15 @@ func (t *table) hold(f *fill, n int64) {
 	f.held = n
 }
 
-// finish ends a fill: what has not landed fails with err. It reports whether the fill had been cancelled.
-func (t *table) finish(f *fill, err error) (abandoned bool) {
+// abandoned reports whether a fill was cancelled.
+func (t *table) abandoned(f *fill) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return f.abandoned
+}
+
+// finish ends a fill: what has not landed fails with err.
+func (t *table) finish(f *fill, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.failLocked(f, err)
@@ -221,7 +247,6 @@ func (t *table) finish(f *fill, err error) (abandoned bool) {
 	if t.mu.closed && len(t.mu.fills) == 0 {
 		close(t.mu.idle)
 	}
-	return f.abandoned
 }
 
 // close cancels every fill and lets nobody in any more. The channel is closed when the last fill has ended.

@@ -209,6 +209,7 @@ func TestPanicFreesWaiters(t *testing.T) {
 				}
 				src.answer = nil
 				mustRead(t, c, req, data) // and the page is not poisoned
+				synctest.Wait()
 				if s := c.Stats(); s.FailedFills != 1 || s.FillMemoryBytes != 0 || s.FillsInFlight != 0 {
 					t.Errorf("stats %+v", s)
 				}

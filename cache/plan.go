@@ -20,16 +20,20 @@ func (r *Reader) plan() error {
 	if err != nil {
 		return err
 	}
+	old := r.window[r.next:]
+	if len(old) > 0 {
+		r.c.fills.adopt(old, wants)
+	}
 	var missing bool
 	for i := range wants {
-		missing = missing || !wants[i].resident
+		missing = missing || !wants[i].resident && wants[i].flight == nil
 	}
 	if missing {
 		if err := r.send(wants); err != nil {
+			r.leave(wants)
 			return err
 		}
 	}
-	old := r.window[r.next:]
 	r.window, r.next = wants, 0
 	r.leave(old) // only now: pages that were wanted and are still wanted stay so all the while
 	return nil

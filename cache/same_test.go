@@ -62,7 +62,7 @@ func newWorld(seed uint64, faults bool) *world {
 }
 
 func (w *world) overwrite(rnd *rand.Rand, i int) {
-	data := randomBytes(rnd.Uint64(), 1+rnd.IntN(3<<20))
+	data := randomBytes(rnd.Uint64(), 1+rnd.IntN(3<<19))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	obj := w.store.Put(w.paths[i], data)
@@ -195,8 +195,8 @@ func unwellDisk(rnd *rand.Rand) *fakeDisk {
 	d := newFakeDisk()
 	d.held = rnd.IntN(2) == 0
 	own := rand.New(rand.NewPCG(rnd.Uint64(), 1))
-	d.fail = func(k Key) error { // called with the lock held
-		d.full = own.IntN(3) == 0
+	d.shed = func() bool { return own.IntN(3) == 0 }
+	d.fail = func(k Key) error {
 		switch own.IntN(12) {
 		case 0:
 			return ErrCorrupt
@@ -239,34 +239,13 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
-// hammer runs readers beside an overwriter and a look at the limits, then checks that nothing is left over.
+// hammer runs readers, each of which overwrites an object now and then and looks at the limits, then checks that nothing is left over.
 func (w *world) hammer(t *testing.T, c *Cache, disk *fakeDisk, rnd *rand.Rand, faults bool) {
-	var readers, others sync.WaitGroup
-	done := make(chan struct{})
-	side := rand.New(rand.NewPCG(rnd.Uint64(), 1))
-	others.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-done:
-				return
-			default:
-			}
-			s := c.Stats()
-			if s.MemoryBytes > s.MemoryLimit || s.FillMemoryBytes > s.FillMemoryLimit || s.FillMemoryBytes < 0 {
-				t.Errorf("a limit does not hold: %+v", s)
-			}
-			if i%20 == 0 {
-				w.overwrite(side, side.IntN(len(w.paths)))
-			}
-			if disk != nil {
-				disk.flush()
-			}
-		}
-	})
+	var readers sync.WaitGroup
 	for range 6 {
 		own := rand.New(rand.NewPCG(rnd.Uint64(), 2))
 		readers.Go(func() {
-			for range 40 {
+			for range 25 {
 				switch err := w.oneRead(c, own); {
 				case err == nil || errors.Is(err, errLeft):
 				case !allowed(err):
@@ -274,12 +253,19 @@ func (w *world) hammer(t *testing.T, c *Cache, disk *fakeDisk, rnd *rand.Rand, f
 				case !faults && !errors.Is(err, origin.ErrVersionChanged) && !errors.Is(err, context.Canceled):
 					t.Errorf("nothing was injected: %v", err)
 				}
+				if s := c.Stats(); s.MemoryBytes > s.MemoryLimit || s.FillMemoryBytes > s.FillMemoryLimit || s.FillMemoryBytes < 0 {
+					t.Errorf("a limit does not hold: %+v", s)
+				}
+				if own.IntN(8) == 0 {
+					w.overwrite(own, own.IntN(len(w.paths)))
+				}
+				if disk != nil && own.IntN(4) == 0 {
+					disk.flush()
+				}
 			}
 		})
 	}
 	readers.Wait()
-	close(done)
-	others.Wait()
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
