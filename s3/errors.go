@@ -21,7 +21,7 @@ var codeKinds = map[string]error{
 	"AccessDenied": origin.ErrDenied, "InvalidAccessKeyId": origin.ErrDenied, "SignatureDoesNotMatch": origin.ErrDenied, "ExpiredToken": origin.ErrDenied,
 	"InvalidToken": origin.ErrDenied, "TokenRefreshRequired": origin.ErrDenied, "RequestTimeTooSkewed": origin.ErrDenied,
 	"XAdminUserNotFound": origin.ErrDenied, // versitygw's 404 for an unknown access key
-	"SlowDown": origin.ErrThrottled, "Throttling": origin.ErrThrottled, "ThrottlingException": origin.ErrThrottled, "RequestLimitExceeded": origin.ErrThrottled,
+	"SlowDown":           origin.ErrThrottled, "Throttling": origin.ErrThrottled, "ThrottlingException": origin.ErrThrottled, "RequestLimitExceeded": origin.ErrThrottled,
 	"RequestTimeout": origin.ErrUnavailable, "InternalError": origin.ErrUnavailable, "OperationAborted": origin.ErrUnavailable,
 	"NotImplemented": origin.ErrUnsupported, "MethodNotAllowed": origin.ErrUnsupported,
 }

@@ -146,7 +146,7 @@ func testPinnedVersion(t *testing.T, f Fixture) {
 
 // testOverwriteDuringRead overwrites an object while bodies of it are open: each ends as one version or with an error, never as a mixture.
 func testOverwriteDuringRead(t *testing.T, f Fixture) {
-	const size = 8 << 20
+	const size = 4 << 20
 	one, two := random(9, size), random(10, size)
 	f.Put(t, "x", one)
 	for _, pinned := range []bool{true, false} {
@@ -205,7 +205,7 @@ func testPartIDs(t *testing.T, f Fixture) {
 
 func testConcurrent(t *testing.T, f Fixture) {
 	seed := Seed(t)
-	const size, workers, each = 1 << 20, 8, 40
+	const size, workers, each = 128 << 10, 8, 40
 	data := random(11, size)
 	f.Put(t, "x", data)
 	obj, err := f.Origin.Stat(t.Context(), "x")
