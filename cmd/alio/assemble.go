@@ -16,6 +16,7 @@ import (
 	"github.com/alio-lake/alio/cache/disk"
 	"github.com/alio-lake/alio/formats"
 	units "github.com/alio-lake/alio/internal/config"
+	"github.com/alio-lake/alio/internal/vfs"
 	"github.com/alio-lake/alio/origin"
 	"github.com/alio-lake/alio/origin/limit"
 	"github.com/alio-lake/alio/origin/meter"
@@ -42,13 +43,21 @@ type parts struct {
 	tls      *tls.Config // nil: plain HTTP
 	admin    *admin.Server
 
+	fs          vfs.FS        // of the disk tier
+	recoverWait time.Duration // see the constant
+
 	opened  chan struct{} // closed when the tier's Open has returned
 	openErr error         // what it returned; read after opened
 }
 
 // assemble makes the parts of a configuration that has been validated. The error names every mount that cannot be made.
 func assemble(cfg *config.Config, log zerolog.Logger) (*parts, error) {
-	p := &parts{cfg: cfg, log: log, registry: prometheus.NewRegistry(), state: newState(), opened: make(chan struct{})}
+	return assembleOn(cfg, log, vfs.OS)
+}
+
+// assembleOn is assemble with the disk tier on another file system: one that fails or hangs.
+func assembleOn(cfg *config.Config, log zerolog.Logger, fsys vfs.FS) (*parts, error) {
+	p := &parts{cfg: cfg, log: log, fs: fsys, recoverWait: recoverWait, registry: prometheus.NewRegistry(), state: newState(), opened: make(chan struct{})}
 	for _, step := range []func() error{p.makeProcessMetrics, p.makeMounts, p.makeTier, p.makeCache, p.makeSidecar, p.makeDoor, p.makeAdmin} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, p.discard())
@@ -144,7 +153,7 @@ func (p *parts) makeTier() (err error) {
 	}
 	p.tier, err = disk.New(disk.Options{
 		Dir: c.Dir, Size: int64(c.Size), SegmentSize: int64(c.SegmentSize), WriteQueue: int64(c.WriteQueue), ReadDeadline: c.ReadDeadline.Std(),
-		Protected: formats.Metadata, Log: p.log, Registerer: p.registry,
+		Protected: formats.Metadata, FS: p.fs, Log: p.log, Registerer: p.registry,
 	})
 	return err
 }

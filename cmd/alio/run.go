@@ -100,7 +100,7 @@ func (p *parts) recover(ctx, tierCtx context.Context, workers *sync.WaitGroup) e
 		p.openErr = p.tier.Open(ctx)
 		close(p.opened)
 	}()
-	wait := time.NewTimer(recoverWait)
+	wait := time.NewTimer(p.recoverWait)
 	defer wait.Stop()
 	select {
 	case <-p.opened:
@@ -109,7 +109,7 @@ func (p *parts) recover(ctx, tierCtx context.Context, workers *sync.WaitGroup) e
 		return nil
 	case <-wait.C:
 	}
-	p.log.Warn().Str("cache_dir", p.cfg.Cache.Dir).Stringer("waited", recoverWait).Msg("the cache directory takes long to recover; until it has, reads go to the origin")
+	p.log.Warn().Str("cache_dir", p.cfg.Cache.Dir).Stringer("waited", p.recoverWait).Msg("the cache directory takes long to recover; until it has, reads go to the origin")
 	workers.Go(func() {
 		select {
 		case <-p.opened:
@@ -243,7 +243,7 @@ func (p *parts) closeTiers() error {
 	}
 	select {
 	case <-p.opened:
-	case <-time.After(recoverWait): // it hangs in the device; the lock goes with the process
+	case <-time.After(p.recoverWait): // it hangs in the device; the lock goes with the process
 		p.log.Warn().Str("cache_dir", p.cfg.Cache.Dir).Msg("the cache directory is still being recovered; the process ends without it")
 		return nil
 	}
