@@ -121,7 +121,7 @@ func TestDeriveTooManyChunks(t *testing.T) {
 	for i := range chunks {
 		chunks[i] = parquet.Chunk{DataPageOffset: 4 + int64(i), CompressedSize: 1}
 	}
-	if _, err := derive(t, sealed(4+int64(len(chunks)), chunks)); !errors.Is(err, ErrTooLarge) {
+	if _, err := derive(t, sealed(4+int64(len(chunks)), chunks)); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "extents") {
 		t.Errorf("%v", err)
 	}
 	slices.SortFunc(chunks[:1000], func(a, b parquet.Chunk) int { return cmp.Compare(b.DataPageOffset, a.DataPageOffset) })
@@ -155,7 +155,7 @@ func (f readerFunc) ReadAt(b []byte, off int64) (int, error) { return f(b, off) 
 func TestDeriveBadOffsetIndex(t *testing.T) {
 	const start, length, end = 4, 5 << 20, 6 << 20
 	c := parquet.Chunk{DataPageOffset: start, CompressedSize: length, OffsetIndexOffset: 5<<20 + 100} // before the tail
-	good := encodeIndex([]int64{start, 300 << 10, 700 << 10, 4 << 20})
+	good := encodeIndex([]int64{start, 200 << 10, 1200 << 10, 4 << 20})
 	c.OffsetIndexLength = int64(len(good))
 	var have func(start, end int64) bool
 	cut := func(index []byte) (starts []int64) {
@@ -177,11 +177,13 @@ func TestDeriveBadOffsetIndex(t *testing.T) {
 	if got := cut(nil); !slices.Equal(got, equal) {
 		t.Errorf("without an index: %v", got)
 	}
-	// [700 KiB, 4 MiB) is one data page of 3.3 MiB: four equal parts.
-	if got := cut(good); len(got) != 8 || got[1] != 300<<10 || got[2] != 700<<10 || got[6] != 4<<20 || got[7] != 4<<20+(start+1<<20)/2 {
-		t.Errorf("with an index: %v", got)
+	// A data page of 200 KiB does not join the next one of 1000 KiB. [1200 KiB, 4 MiB) and [4 MiB, 5 MiB + 4) are data pages above
+	// MaxPage: three and two equal parts.
+	want := []int64{4, 200 << 10, 1200 << 10, 1200<<10 + 2896<<10/3 + 1, 1200<<10 + 2*(2896<<10)/3 + 1, 4 << 20, 4<<20 + (1<<20+4)/2}
+	if got := cut(good); !slices.Equal(got, want) {
+		t.Errorf("with an index: %v, want %v", got, want)
 	}
-	for name, offsets := range map[string][]int64{"before the chunk": {3}, "not ascending": {start, 900 << 10, 900 << 10}, "in the footer": {start, end + 10}} {
+	for name, offsets := range map[string][]int64{"before the chunk": {3, 300 << 10}, "not ascending": {start, 900 << 10, 900 << 10}, "in the footer": {start, end + 10}} {
 		bad := encodeIndex(offsets)
 		if got := cut(bad); !slices.Equal(got, equal) {
 			t.Errorf("%s: %v", name, got)
@@ -193,5 +195,29 @@ func TestDeriveBadOffsetIndex(t *testing.T) {
 	have = func(start, _ int64) bool { return start != c.OffsetIndexOffset }
 	if got := cut(good); !slices.Equal(got, equal) {
 		t.Errorf("absent: %v", got)
+	}
+}
+
+// TestPageIndexPages: page indexes that lie side by side share pages of up to indexPage; a larger one has pages of its own.
+func TestPageIndexPages(t *testing.T) {
+	const end = 4 << 20
+	var chunks []parquet.Chunk
+	at := int64(1000)
+	for i, n := range []int64{30 << 10, 30 << 10, 30 << 10, 70 << 10, 10, 10, 1500 << 10} {
+		chunks = append(chunks, parquet.Chunk{DataPageOffset: 4 + int64(i), CompressedSize: 1, ColumnIndexOffset: at, ColumnIndexLength: n})
+		at += n
+	}
+	pages, err := derive(t, sealed(end, chunks))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int64
+	for _, p := range pages {
+		if p.class == PageIndex {
+			got = append(got, p.end-p.start)
+		}
+	}
+	if want := []int64{60 << 10, 30 << 10, 70 << 10, 20, 750 << 10, 750 << 10}; !slices.Equal(got, want) {
+		t.Errorf("pages of %v bytes, want %v", got, want)
 	}
 }

@@ -129,7 +129,7 @@ func pagesOf(t testing.TB, l *Layout) (out []page) {
 	return out
 }
 
-// derive is Derive for files of any size, with the checks that hold for all: the layout is sound, and every read was one of its pages.
+// derive is Derive for files of any size, with the checks that hold for all: the layout is sound, and every read was one of its pages, and none was read twice.
 func derive(t testing.TB, o *object) ([]page, error) {
 	t.Helper()
 	o.reads = nil
@@ -145,7 +145,10 @@ func derive(t testing.TB, o *object) ([]page, error) {
 		return nil, err
 	}
 	pages := pagesOf(t, l)
-	for _, r := range o.reads {
+	for i, r := range o.reads {
+		if slices.Contains(o.reads[:i], r) {
+			t.Fatalf("read [%d, %d) twice", r[0], r[1])
+		}
 		if !slices.ContainsFunc(pages, func(p page) bool { return p.start == r[0] && p.end == r[1] }) {
 			t.Fatalf("read [%d, %d), which is no page of the layout", r[0], r[1])
 		}
