@@ -16,12 +16,10 @@ func checkPackageDocs(r *Repo) []string {
 		}
 		name := product[0].AST.Name.Name
 		want := "Package " + name + " "
-		if name == "main" {
-			want = "Command "
-		}
 		good := slices.ContainsFunc(product, func(f *File) bool {
 			text := f.AST.Doc.Text()
-			return strings.HasPrefix(text, want) && strings.Count(strings.TrimSpace(text), "\n") >= 1
+			begins := strings.HasPrefix(text, want) || name == "main" && strings.HasPrefix(text, "Command ")
+			return begins && strings.Count(strings.TrimSpace(text), "\n") >= 1
 		})
 		if !good {
 			found = append(found, fmt.Sprintf("%s: no file opens with a paragraph %q of more than one line", dir, want+"…"))

@@ -52,6 +52,8 @@ func function(name string, n int) string {
 
 func imp(path string) string { return "package x\n\nimport _ \"" + path + "\"\n" }
 
+const anOrigin = "package a\n\nfunc (o *O) Stat() {}\nfunc (o *O) Read() {}\nfunc (o O) List() {}\nfunc (o *O) ID() {}\n"
+
 var good = strings.Repeat(function("short", 3), 20)
 
 // violations are small texts, one file each, that break a rule, beside neighbours that are right.
@@ -88,6 +90,8 @@ var violations = []struct {
 	{"package-docs", "a/a.go", "// Package a is\n// two lines.\npackage a\n", ""},
 	{"package-docs", "a/a.go", "// Package a is one line.\npackage a\n", "no file opens with"},
 	{"package-docs", "a/a.go", "package a\n", "no file opens with"},
+	{"package-docs", "cmd/x/a.go", "// Package main is\n// two lines.\npackage main\n", ""},
+	{"package-docs", "cmd/x/a.go", "// Main is\n// two lines.\npackage main\n", "no file opens with"},
 	{"package-docs", "cmd/x/a.go", "// Command x is\n// two lines.\npackage main\n", ""},
 	{"names", "a/a.go", "package a\n\nfunc F() {}\n", "F is exported"},
 	{"names", "a/a.go", "package a\n\ntype T struct{}\n", "T is exported"},
@@ -123,6 +127,8 @@ var violations = []struct {
 	{"interfaces", "cache/a.go", "package a\n\ntype I interface {\n\tA()\n\tB()\n\tC()\n\tD()\n\tE()\n\tF()\n}\n", "I has 6 methods"},
 	{"interfaces", "s3/endpoint/a.go", "package a\n\ntype Backend interface{ A() }\n", "the design has 5"},
 	{"interfaces", "cache/a.go", "package a\n\ntype I interface{ A() }\n", ""},
+	{"conformance", "gcs/a.go", anOrigin, "gcs: O is an origin"},
+	{"conformance", "gcs/a.go", strings.Replace(anOrigin, "func (o *O) ID() {}\n", "", 1), ""},
 	{"registerer", "a/a.go", "package a\n\nimport \"github.com/prometheus/client_golang/prometheus\"\n\nfunc f() { prometheus.MustRegister(nil) }\n", "global registry"},
 	{"registerer", "a/a.go", "package a\n\nimport \"github.com/prometheus/client_golang/prometheus/promauto\"\n\nvar x = promauto.NewCounter\n", "global registry"},
 	{"registerer", "a/a.go", "package a\n\nimport \"github.com/prometheus/client_golang/prometheus/promauto\"\n\nvar x = promauto.With\n", ""},
@@ -134,6 +140,10 @@ var violations = []struct {
 func TestRulesFindViolations(t *testing.T) {
 	for _, c := range violations {
 		expect(t, c.rule, map[string][]byte{c.path: []byte(c.text)}, c.want)
+	}
+	for _, test := range []string{"gcs/a_test.go", "itest/gcs_test.go"} {
+		text := "package x\n\nimport (\n\t_ \"" + Module + "/gcs\"\n\t_ \"" + Module + "/origin/origintest\"\n)\n"
+		expect(t, "conformance", map[string][]byte{"gcs/a.go": []byte(anOrigin), test: []byte(text)}, "")
 	}
 	expect(t, "leaks", map[string][]byte{"a/a.go": []byte("package a\n\nfunc f() { go f() }\n"), "a/main_test.go": []byte(leakMain)}, "")
 }

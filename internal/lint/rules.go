@@ -27,6 +27,7 @@ var Rules = []Rule{
 	{"leaks", "a package that starts goroutines checks in its TestMain that none is left", checkLeaks},
 	{"markers", "no unfinished business in the source", checkMarkers},
 	{"interfaces", "interfaces at contracts have at most 5 methods, endpoint.Backend exactly 5", checkInterfaces},
+	{"conformance", "every origin, and what wraps one, runs the suite of origin/origintest", checkConformance},
 	{"registerer", "metrics go to a Registerer that was handed in", checkRegisterer},
 	{"format", "Go source is formatted", checkFormat},
 }
