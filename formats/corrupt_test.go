@@ -30,6 +30,7 @@ func TestDeriveRefuses(t *testing.T) {
 		"behind the file":    {[]parquet.Chunk{chunk(1<<40, 1)}, "lies outside"},
 		"offset overflows":   {[]parquet.Chunk{chunk(math.MaxInt64, 1)}, "lies outside"},
 		"length overflows":   {[]parquet.Chunk{chunk(9, math.MaxInt64)}, "lies outside"},
+		"no offset at all":   {[]parquet.Chunk{chunk(0, 10)}, "lies outside"},
 		"chunks overlap":     {[]parquet.Chunk{chunk(100, 50), chunk(149, 50)}, "a column at 149 overlaps what ends at 150"},
 		"same chunk twice":   {[]parquet.Chunk{chunk(100, 50), chunk(100, 50)}, "overlaps"},
 		"data after the end": {[]parquet.Chunk{with(chunk(100, 50), func(c *parquet.Chunk) { c.DictionaryPageOffset = 40 })}, "data pages at 100, after the chunk's end at 90"},
@@ -61,6 +62,7 @@ func TestDeriveAccepts(t *testing.T) {
 		want  page
 	}{
 		"dictionary behind":     {parquet.Chunk{DataPageOffset: 100, CompressedSize: 50, DictionaryPageOffset: 120}, page{100, 150, Column}},
+		"dictionary, data at 0": {parquet.Chunk{CompressedSize: 50, DictionaryPageOffset: 100}, page{100, 150, Dictionary}},
 		"dictionary alone":      {parquet.Chunk{DataPageOffset: 150, CompressedSize: 50, DictionaryPageOffset: 100}, page{100, 150, Dictionary}},
 		"bloom of known length": {parquet.Chunk{DataPageOffset: 4, CompressedSize: 50, BloomFilterOffset: 100, BloomFilterLength: 40}, page{100, 140, BloomFilter}},
 		"bloom of unknown length": {parquet.Chunk{DataPageOffset: 4, CompressedSize: 50, BloomFilterOffset: 100, OffsetIndexOffset: 500, OffsetIndexLength: 9},

@@ -3,6 +3,7 @@ package formats
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 
@@ -27,6 +28,13 @@ func files(t testing.TB) map[string][]byte {
 		out["arrow_"+s.String()] = file
 		out["indexed_"+s.String()], _ = parquettest.WithIndexes(t, file, parquettest.Extras{Bloom: 900, Padding: 100, After: 70 << 10})
 		out["tail_"+s.String()], _ = parquettest.WithIndexes(t, file, parquettest.Extras{})
+	}
+	for _, name := range []string{"duckdb_bloom", "pyarrow_empty", "pyarrow_page_index", "pyarrow_v2"} {
+		file, err := os.ReadFile("testdata/" + name + ".parquet")
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[name] = file
 	}
 	out["xitongsys"] = parquettest.Xitongsys(t, parquettest.Spec{RowGroups: 2, Rows: 9000, ValueSize: 250, PageSize: 16 << 10}, xparquet.CompressionCodec_SNAPPY)
 	return out

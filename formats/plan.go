@@ -72,12 +72,12 @@ func (p *plan) data(c *parquet.Chunk) error {
 	if c.CompressedSize == 0 {
 		return nil
 	}
-	start, data := c.Start(), c.DataPageOffset
+	start := c.Start()
 	if err := p.add(c, "column chunk", start, c.CompressedSize, Column); err != nil {
 		return err
 	}
 	e := &p.extents[len(p.extents)-1]
-	end := e.end
+	data, end := c.Data(), e.end
 	if data > end {
 		return fmt.Errorf("%w: row group %d column %d: data pages at %d, after the chunk's end at %d",
 			ErrCorrupt, c.RowGroup, c.Column, data, end)

@@ -16,7 +16,7 @@ const (
 // from the file's start, and unchecked; 0 means absent except where said.
 type Chunk struct {
 	RowGroup, Column     int   // ordinals, from 0
-	DataPageOffset       int64 // the first data page; always present
+	DataPageOffset       int64 // the first data page, see Data; always present
 	DictionaryPageOffset int64
 	CompressedSize       int64 // of all pages with their headers, the dictionary page included; always present
 	BloomFilterOffset    int64
@@ -30,8 +30,17 @@ type Chunk struct {
 // Start is the chunk's first byte: its dictionary page where it has one before its data pages (some writers set the field without
 // one, to 0 or beyond), else its first data page.
 func (c *Chunk) Start() int64 {
-	if c.DictionaryPageOffset > 0 && c.DictionaryPageOffset < c.DataPageOffset {
+	if c.DictionaryPageOffset > 0 && (c.DictionaryPageOffset < c.DataPageOffset || c.DataPageOffset <= 0) {
 		return c.DictionaryPageOffset
+	}
+	return c.DataPageOffset
+}
+
+// Data is where the chunk's data pages start: at the chunk's end if it has none (pyarrow writes a dictionary page alone, and 0 for the
+// first data page, where a row group has no rows). CompressedSize must have been checked.
+func (c *Chunk) Data() int64 {
+	if start := c.Start(); c.DataPageOffset <= 0 {
+		return start + c.CompressedSize
 	}
 	return c.DataPageOffset
 }
