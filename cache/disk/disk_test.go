@@ -291,11 +291,11 @@ func TestMetricsExistFromTheStart(t *testing.T) {
 
 func TestIndexMemory(t *testing.T) {
 	var x index
-	const pages = 300_000
+	const pages = 100_000
 	for n := range uint64(pages) {
 		k := cache.HashPart("p").Page(int64(n), 1)
 		x.insert(newEntry(location{key: k, off: 64, length: 1}, 0))
-		if n > 50_000 && n%10_000 == 0 {
+		if n > 20_000 && n%5_000 == 0 {
 			if count, b := x.sizes(); float64(b)/float64(count) > 48 {
 				t.Fatalf("%d pages take %d bytes: %.1f a page", count, b, float64(b)/float64(count))
 			}

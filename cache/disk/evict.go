@@ -11,13 +11,15 @@ const (
 	carryShare     = 4 // at most 1/4 of a victim is carried forward
 	protectedShare = 4 // protected pages are spared while they take at most 1/4 of the tier
 	removeRetry    = time.Minute
+	sparedValue    = 1e18 // more than age can take away
 )
 
 // hasRoom says whether so many bytes more stay within the limit.
 func (w *writer) hasRoom(bytes int64) bool { return w.t.used.Load()+bytes <= w.t.o.Size }
 
 // waitRoom makes sure that a segment can be made within the limit. Room for one was kept when the last was made, so as a rule it
-// returns at once; if readers still hold what was evicted it waits for them, at most twice as long as a read may take.
+// returns at once. If readers still hold what was evicted it waits for them, twice as long as a read may take; a reader that has not let go
+// by then hangs in the device, and its segment's room is taken from others.
 func (w *writer) waitRoom() error {
 	w.t.reap()
 	w.restoreRoom(streams)
@@ -33,24 +35,33 @@ func (w *writer) waitRoom() error {
 			if w.t.reap(); w.hasRoom(w.t.o.charge()) {
 				return nil
 			}
+			continue
 		case <-w.t.stop:
 			return errNoRoom
 		case <-timer.C:
-			return errNoRoom
 		}
+		break
 	}
-	return errNoRoom
+	w.stuck = w.t.dying.Load()
+	w.restoreRoom(streams)
+	w.t.reap()
+	if !w.hasRoom(w.t.o.charge()) {
+		return errNoRoom
+	}
+	return nil
 }
 
 // restoreRoom evicts until there is room for the next segment, so that one can always be made first and what is worth carrying be
-// written into it. s is the stream that has just got a segment (streams: none). What readers hold counts as free here: it soon is, and
-// evicting more would not make it come sooner.
+// written into it. s is the stream that has just got a segment (streams: none). What readers hold counts as free here, unless they hang: it
+// soon is, and evicting more would not make it come sooner.
 func (w *writer) restoreRoom(s stream) {
 	for {
 		w.t.mu.Lock()
 		count := len(w.t.segments)
 		w.t.mu.Unlock()
-		if w.hasRoom(w.t.o.charge()-w.t.dying.Load()) && count < w.t.o.mostSegments() {
+		dying := w.t.dying.Load()
+		w.stuck = min(w.stuck, dying)
+		if w.hasRoom(w.t.o.charge()-(dying-w.stuck)) && count < w.t.o.mostSegments() {
 			if !w.hotFull || !w.hasRoom(w.t.o.charge()) || s == streams {
 				return
 			}
@@ -86,9 +97,10 @@ func (w *writer) evictOne(s stream) bool {
 	return true
 }
 
-// victim chooses the segment with the least value. Unknown formats go first. Else the value grows with youth (0 to 1), with the share that was
-// read since it was written (0 to 1), and by 1 for the protected stream while that is small; and it shrinks with the share that is dead.
-// So a scan's segments leave in the order they came, one that is still read gets a second chance, and nothing stays for ever.
+// victim chooses the segment with the least value. Unknown formats go first, and what holds nothing any more. Else the value falls by 1 while as
+// many segments are made as there are, and is higher by the share that was read since it was written and lower by the share that is dead.
+// So a scan's segments leave in the order they came, one that is still read stays up to twice as long before what was read is
+// carried out of it, and nothing stays for ever. The protected stream is spared while it takes at most a quarter of the tier.
 func (w *writer) victim() *segment {
 	w.t.mu.Lock()
 	defer w.t.mu.Unlock()
@@ -102,19 +114,19 @@ func (w *writer) victim() *segment {
 	var best *segment
 	var least float64
 	now := time.Now().UnixNano()
-	for i, s := range w.t.segments {
+	for _, s := range w.t.segments {
 		if s.is(stateActive) || now < s.failed {
 			continue
 		}
-		if s.is(stateUnknown) {
+		if s.is(stateUnknown) || s.live.Load() <= 0 {
 			return s
 		}
-		full := float64(max(s.end-headerSize, 1))
-		value := float64(i)/float64(len(w.t.segments)) + float64(s.touched.Load())/full
+		full := float64(s.end - headerSize)
+		age := float64(w.seq-s.header.seq) / float64(len(w.t.segments))
+		value := float64(s.touched.Load()+s.live.Load())/full - age
 		if spare && s.header.stream == protectedStream {
-			value++
+			value += sparedValue
 		}
-		value *= float64(s.live.Load()) / full
 		if best == nil || value < least {
 			best, least = s, value
 		}
@@ -167,7 +179,7 @@ func (w *writer) carryPage(v *segment, p location, s stream) bool {
 	plan := planRead(p, 0, p.length)
 	b := w.t.buffers.get(plan.data)
 	defer b.free()
-	if plan.read(v.file.ReadAt, b.b) != nil || !plan.check(v.seed, b.b) {
+	if plan.read(v.file, false, b.b) != nil || !plan.check(v.seed, b.b) {
 		return false
 	}
 	to := pendingPage{loc: location{key: p.key, length: p.length, class: p.class}, from: v, old: p.off}

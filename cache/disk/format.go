@@ -122,11 +122,14 @@ func appendRecord(b []byte, seed uint32, off int64, key cache.Key, class uint8, 
 	return append(b, make([]byte, roundUp(len(data))-len(data))...)
 }
 
-// headerSum covers all of a record's header but the sum itself, and where it lies.
+// headerSum covers where a record lies, as 8 bytes, and all of its header but the sum itself. The 8 bytes go by hand: an array given to
+// crc32 would be allocated at every read.
 func headerSum(h []byte, seed uint32, off int64) uint32 {
-	var at [8]byte
-	le.PutUint64(at[:], uint64(off))
-	return crc(crc(crc(seed, at[:]), h[:28]), h[recordFixed:])
+	c := ^seed
+	for i := range 8 {
+		c = castagnoli[byte(c)^byte(off>>(8*i))] ^ c>>8
+	}
+	return crc(crc(^c, h[:28]), h[recordFixed:])
 }
 
 // parseRecord reads a record's header, of which b holds at least align bytes. need > 0 asks for so many bytes and to be called again.
@@ -152,8 +155,8 @@ func parseRecord(b []byte, seed uint32, off int64) (r record, need int, err erro
 }
 
 // checkBlocks compares the sums of the blocks first.. of which data holds the bytes; header is the record's, already trusted.
-func checkBlocks(header []byte, key cache.Key, first int, data []byte) bool {
-	keySum := crc(0, key[:])
+func checkBlocks(header []byte, first int, data []byte) bool {
+	keySum := crc(0, header[8:24])
 	for i := first; len(data) > 0; i++ {
 		n := min(blockSize, len(data))
 		if le.Uint32(header[recordFixed+4*i:]) != crc(keySum, data[:n]) {

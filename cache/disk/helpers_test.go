@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,12 +46,20 @@ func testPage(n uint64) (cache.Key, []byte) {
 	return sizedPage(n, length)
 }
 
+// made keeps pages that were made: making them is slow under the race detector.
+var made sync.Map
+
 func sizedPage(n uint64, length int) (cache.Key, []byte) {
+	id := [2]uint64{n, uint64(length)}
+	if b, ok := made.Load(id); ok {
+		return cache.HashPart(strconv.FormatUint(n, 10)).Page(0, int64(length)), b.([]byte)
+	}
 	rng := rand.NewPCG(n, 7)
 	b := make([]byte, (length+7)&^7)
 	for i := 0; i < len(b); i += 8 {
 		binary.LittleEndian.PutUint64(b[i:], rng.Uint64())
 	}
+	made.Store(id, b[:length])
 	return cache.HashPart(strconv.FormatUint(n, 10)).Page(0, int64(length)), b[:length]
 }
 
@@ -144,4 +153,8 @@ func counter(t testing.TB, r *prometheus.Registry, name, label string) float64 {
 	}
 	t.Fatalf("no metric %s{%s}", name, label)
 	return 0
+}
+
+func contextWithTimeout(d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), d)
 }

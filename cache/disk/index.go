@@ -84,6 +84,36 @@ func (x *index) insert(e entry) bool {
 	return s.insert(e)
 }
 
+// insertAll adds a segment's pages, those of a shard together: that takes each lock once and stays in one part of memory, which at a
+// restart is most of the time. It returns how many were new and the bytes of their records.
+func (x *index) insertAll(pages []location, slot uint16) (n, bytes int64) {
+	var first [shards + 1]int
+	for i := range pages {
+		first[int(pages[i].key[15])+1]++
+	}
+	for i := range shards {
+		first[i+1] += first[i]
+	}
+	sorted := make([]entry, len(pages))
+	next := first
+	for i := range pages {
+		at := &next[pages[i].key[15]]
+		sorted[*at] = newEntry(pages[i], slot)
+		*at++
+	}
+	for i := range x.shards {
+		s := &x.shards[i]
+		s.mu.Lock()
+		for _, e := range sorted[first[i]:first[i+1]] {
+			if s.insert(e) {
+				n, bytes = n+1, bytes+recordSize(e.length())
+			}
+		}
+		s.mu.Unlock()
+	}
+	return n, bytes
+}
+
 func (s *shard) insert(e entry) bool {
 	i, found := s.find(&e.key)
 	if found {

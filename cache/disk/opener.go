@@ -119,7 +119,7 @@ func scanRecord(f io.ReaderAt, h segmentHeader, off, size int64, buf *[]byte) (l
 	if r, need, err = parseRecord(b[:hs], h.seed(), off); err != nil || need > 0 {
 		return location{}, false
 	}
-	if !checkBlocks(b, r.key, 0, b[hs:hs+length]) {
+	if !checkBlocks(b, 0, b[hs:hs+length]) {
 		return location{}, false
 	}
 	return location{key: r.key, off: off, length: r.length, class: r.class}, true

@@ -28,19 +28,25 @@ func planRead(loc location, off, n int) readPlan {
 	return readPlan{loc: loc, header: hs, first: first, data: end - first*blockSize, at: loc.off + int64(hs+first*blockSize), skip: off - first*blockSize}
 }
 
-// read fills b with the header and then the blocks: in one call where they are neighbours, else in two.
-func (p readPlan) read(at func([]byte, int64) (int, error), b []byte) error {
+// read fills b with the header and then the blocks: in one call where they are neighbours, else in two. now asks for what needs no wait.
+func (p readPlan) read(f vfs.File, now bool, b []byte) error {
 	if p.first == 0 {
-		return whole(at(b[:p.header+p.data], p.loc.off))
+		return readWhole(f, now, b[:p.header+p.data], p.loc.off)
 	}
-	if err := whole(at(b[:p.header], p.loc.off)); err != nil {
+	if err := readWhole(f, now, b[:p.header], p.loc.off); err != nil {
 		return err
 	}
-	return whole(at(b[p.header:p.header+p.data], p.at))
+	return readWhole(f, now, b[p.header:p.header+p.data], p.at)
 }
 
-// whole drops the count of a read, which is all if there is no error.
-func whole(_ int, err error) error { return err }
+func readWhole(f vfs.File, now bool, b []byte, off int64) (err error) {
+	if now {
+		_, err = f.ReadAtNow(b, off)
+	} else {
+		_, err = f.ReadAt(b, off)
+	}
+	return err // which is nil only if all was read
+}
 
 // check compares what was read with the sums, after the header that holds them has proved itself.
 func (p readPlan) check(seed uint32, b []byte) bool {
@@ -48,7 +54,7 @@ func (p readPlan) check(seed uint32, b []byte) bool {
 	if err != nil || need > 0 || r.key != p.loc.key || r.length != p.loc.length {
 		return false
 	}
-	return checkBlocks(b[:p.header], r.key, p.first, b[p.header:p.header+p.data])
+	return checkBlocks(b[:p.header], p.first, b[p.header:p.header+p.data])
 }
 
 // Read implements cache.Disk. A hit whose bytes are in the page cache costs one preadv2 and no allocation. ctx's own error is returned when it
@@ -75,7 +81,7 @@ func (t *Tier) Read(ctx context.Context, k cache.Key, pageLen, off, n int) (cach
 		return t.sick()
 	}
 	b := t.buffers.get(p.data)
-	err := p.read(seg.file.ReadAtNow, b.b)
+	err := p.read(seg.file, true, b.b)
 	if errors.Is(err, vfs.ErrWouldBlock) {
 		var mine bool
 		if mine, err = t.readSlow(ctx, seg, p, b); !mine {
@@ -150,7 +156,7 @@ func (t *Tier) readSlow(ctx context.Context, seg *segment, p readPlan, b *buffer
 	done := make(chan error)
 	left := make(chan struct{})
 	go func() {
-		err := p.read(seg.file.ReadAt, b.b)
+		err := p.read(seg.file, false, b.b)
 		<-t.slow
 		select {
 		case done <- err:
@@ -187,7 +193,7 @@ func (t *Tier) deviceFailed(err error) {
 // probe reads a page from a device that was set aside. Nobody waits for it.
 func (t *Tier) probe(seg *segment, p readPlan) {
 	b := make([]byte, p.header+p.data)
-	err := p.read(seg.file.ReadAt, b)
+	err := p.read(seg.file, false, b)
 	t.release(seg)
 	t.health.endProbe(err == nil)
 	if err == nil {

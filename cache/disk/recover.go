@@ -162,11 +162,9 @@ func (t *Tier) openAll(ctx context.Context, all []*found) error {
 			return
 		}
 		f.seg.header, f.seg.seed = f.c.header, f.c.header.seed()
-		for _, p := range f.c.pages {
-			if t.index.insert(newEntry(p, f.seg.slot)) {
-				f.seg.gain(p.length)
-			}
-		}
+		n, bytes := t.index.insertAll(f.c.pages, f.seg.slot)
+		f.seg.pages.Add(n)
+		f.seg.live.Add(bytes)
 		if f.c.sealed {
 			f.c.pages = nil
 		}

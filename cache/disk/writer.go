@@ -29,8 +29,9 @@ var (
 type writer struct {
 	t       *Tier
 	active  [streams]*segment
-	apart   bool // the streams have segments of their own
-	hotFull bool // what is carried found no room: the hot stream wants a new segment
+	apart   bool  // the streams have segments of their own
+	hotFull bool  // what is carried found no room: the hot stream wants a new segment
+	stuck   int64 // bytes of removed segments whose readers hang
 	seq     uint64
 	pause   time.Duration // how long the last pause was; 0 after a success
 

@@ -1,0 +1,344 @@
+package disk
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/internal/vfs"
+)
+
+// segmentFiles names the segments, oldest first.
+func segmentFiles(t testing.TB, fsys vfs.FS, dir string) []string {
+	t.Helper()
+	infos, err := fsys.ReadDir(filepath.Join(dir, segmentsDir))
+	need(t, err)
+	var names []string
+	for _, i := range infos {
+		names = append(names, filepath.Join(dir, segmentsDir, i.Name))
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		_, x, _ := parseSegmentName(filepath.Base(a))
+		_, y, _ := parseSegmentName(filepath.Base(b))
+		return int(x) - int(y)
+	})
+	return names
+}
+
+func readFile(t testing.TB, fsys vfs.FS, name string) []byte {
+	t.Helper()
+	f, err := fsys.Open(name, false)
+	need(t, err)
+	defer f.Close()
+	size, err := f.Size()
+	need(t, err)
+	b := make([]byte, size)
+	_, err = f.ReadAt(b, 0)
+	need(t, err)
+	return b
+}
+
+func writeFile(t testing.TB, fsys vfs.FS, name string, at int64, b []byte) {
+	t.Helper()
+	f, err := fsys.Open(name, true)
+	if err != nil {
+		f, err = fsys.Create(name, 0o640)
+	}
+	need(t, err)
+	_, err = f.WriteAt(b, at)
+	need(t, errors.Join(err, f.Close()))
+}
+
+// smallSegment stores a few small pages in one sealed segment and returns its name.
+func smallSegment(t *testing.T, m *vfs.Mem) (pages []uint64, name string) {
+	h := openTier(t, testOptions(m))
+	for _, n := range []uint64{0, 1, 7, 8, 14, 2, 15} { // 1, 100 and 4096 bytes
+		k, data := testPage(n)
+		h.put(k, 0, data)
+		pages = append(pages, n)
+	}
+	h.stop()
+	names := segmentFiles(t, m, "/cache")
+	if len(names) != 1 {
+		t.Fatalf("%d segments", len(names))
+	}
+	return pages, names[0]
+}
+
+// TestEveryByteFlippedBeforeOpen damages each byte of a segment in turn, opens the directory and reads everything.
+func TestEveryByteFlippedBeforeOpen(t *testing.T) {
+	m := vfs.NewMem()
+	pages, name := smallSegment(t, m)
+	whole := readFile(t, m, name)
+	rng := rand.New(rand.NewPCG(seed(t), 4))
+	survived := 0
+	for at := range whole {
+		writeFile(t, m, name, int64(at), []byte{whole[at] ^ 1<<rng.IntN(8)})
+		c := m.Clone()
+		writeFile(t, m, name, int64(at), whole[at:at+1])
+		h := openTier(t, testOptions(c))
+		for _, n := range pages {
+			k, data := testPage(n)
+			err := h.get(k, data)
+			if err == nil {
+				survived++
+			} else if !errors.Is(err, cache.ErrAbsent) && !errors.Is(err, cache.ErrCorrupt) {
+				t.Fatalf("byte %d: %v", at, err)
+			}
+		}
+		h.stop()
+	}
+	// One flip costs at most the pages behind it, and as a rule only the one it hits.
+	if all := len(whole) * len(pages); survived < all*7/10 {
+		t.Fatalf("%d of %d pages survived", survived, all)
+	}
+}
+
+// TestEveryByteFlippedUnderAnOpenTier damages a page while the tier is open: every byte of what surrounds it and of its header, and bytes of
+// each of its blocks. A read that touches the byte fails and drops the page; one that does not may go on.
+func TestEveryByteFlippedUnderAnOpenTier(t *testing.T) {
+	m := vfs.NewMem()
+	h := openTier(t, testOptions(m))
+	k, data := sizedPage(1, 150_000)
+	rng := rand.New(rand.NewPCG(seed(t), 5))
+	served := 0
+	at := func() (location, string) {
+		e, ok := h.index.peek(k)
+		if !ok {
+			t.Fatal("the page is not there")
+		}
+		return e.location(), h.table.get(e.slot).path
+	}
+	flip := func(loc location, name string, off int64) {
+		f, err := m.Open(name, true)
+		need(t, err)
+		var b [1]byte
+		_, err = f.ReadAt(b[:], loc.off+off)
+		need(t, err)
+		b[0] ^= 1 << rng.IntN(8)
+		_, err = f.WriteAt(b[:], loc.off+off)
+		need(t, errors.Join(err, f.Close()))
+	}
+	var offsets []int64
+	hs := int64(recordHeaderSize(len(data)))
+	for i := range hs {
+		offsets = append(offsets, i)
+	}
+	for _, i := range []int64{0, 1, blockSize - 1, blockSize, 2*blockSize - 1, 2 * blockSize, 149_999} {
+		offsets = append(offsets, hs+i)
+	}
+	for range 100 {
+		offsets = append(offsets, hs+rng.Int64N(150_000))
+	}
+	for _, off := range offsets {
+		if !h.Contains(k) && !h.put(k, 0, data) {
+			t.Fatal("the page cannot be stored again after it was dropped")
+		}
+		loc, name := at()
+		flip(loc, name, off)
+		first := rng.IntN(len(data))
+		n := 1 + rng.IntN(len(data)-first)
+		err := h.getPart(k, data, first, n)
+		touched := off < hs || off >= hs+int64(first) && off < hs+int64(first+n)
+		if err == nil {
+			served++
+			if touched {
+				t.Fatalf("byte %d is wrong, and bytes %d+%d were served", off, first, n)
+			}
+		} else if !errors.Is(err, cache.ErrCorrupt) || h.Contains(k) {
+			t.Fatalf("%v, still there: %v", err, h.Contains(k))
+		}
+		if err == nil { // start over with a whole one
+			seg, l := h.index.acquire(k, len(data), &h.table)
+			h.drop(seg, l)
+			h.release(seg)
+		}
+	}
+	if served == 0 {
+		t.Error("no read missed the damage: sub-range reads check more than they need")
+	}
+}
+
+// TestUnknownFormat: segments of another version are skipped, counted, count against the limit, and are the first to go.
+func TestUnknownFormat(t *testing.T) {
+	m := vfs.NewMem()
+	o := testOptions(m)
+	h := openTier(t, o)
+	for n := range uint64(150) {
+		k, data := sizedPage(n, 60_000)
+		h.put(k, 0, data)
+	}
+	h.stop()
+	names := segmentFiles(t, m, "/cache")
+	future := names[len(names)/2:]
+	for _, name := range future {
+		writeFile(t, m, name, 8, []byte{2})
+	}
+	r := prometheus.NewRegistry()
+	o.Registerer = r
+	before := m.Allocated()
+	h = openTier(t, o)
+	st := h.Stats()
+	if st.Recovery.Skipped != len(future) || st.Segments["unknown"] != len(future) || st.Bytes < before-8192 {
+		t.Fatalf("%+v, %d of another format", st, len(future))
+	}
+	if got := counter(t, r, "alio_disk_segments_skipped_total", ""); got != float64(len(future)) {
+		t.Fatalf("%v counted", got)
+	}
+	oldPages := st.Pages
+	for n := uint64(1000); h.Stats().Segments["unknown"] > 0; n++ {
+		if n > 2000 {
+			t.Fatal("the room is not reclaimed")
+		}
+		k, data := sizedPage(n, 60_000)
+		if !h.put(k, 0, data) {
+			t.Fatal("not stored")
+		}
+		if m.Allocated() > o.Size {
+			t.Fatal("the limit was passed")
+		}
+	}
+	kept := 0
+	for n := range uint64(150) {
+		if k, _ := sizedPage(n, 60_000); h.Contains(k) {
+			kept++
+		}
+	}
+	if kept < oldPages {
+		t.Errorf("%d of %d readable pages are left: they went before the unreadable ones", kept, oldPages)
+	}
+}
+
+// TestTornTail cuts and damages an unsealed segment: what lies before the damage is read, the rest is cut off, the segment sealed.
+func TestTornTail(t *testing.T) {
+	m := vfs.NewMem()
+	h := openTier(t, testOptions(m))
+	var keys []cache.Key
+	var datas [][]byte
+	for n := range uint64(6) {
+		k, data := sizedPage(n, 50_000)
+		h.put(k, 0, data)
+		keys, datas = append(keys, k), append(datas, data)
+	}
+	killed := m.Clone() // as kill -9 leaves it
+	name := segmentFiles(t, killed, "/cache")[0]
+	end := int64(headerSize)
+	for range keys {
+		end += recordSize(50_000)
+	}
+	for _, c := range []struct {
+		what  string
+		at    int64
+		bytes []byte
+		cut   int64
+		left  int
+	}{
+		{"nothing", 0, nil, 0, 6},
+		{"cut in the last page", 0, nil, end - 1000, 5},
+		{"cut in the last header", 0, nil, end - recordSize(50_000) + 10, 5},
+		{"garbage behind the end", end, bytes.Repeat([]byte{7}, 3000), 0, 6},
+		{"zeros behind the end", end + 100_000, []byte{0}, 0, 6},
+		{"zeros for the last page's data", end - 5000, make([]byte, 4000), 0, 5},
+		{"a bit in the third page", headerSize + 2*recordSize(50_000) + 500, []byte{^datas[2][500-64]}, 0, 2},
+		{"cut to the header", 0, nil, headerSize, 0},
+		{"cut to nothing", 0, nil, 1, 0},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			crashed := killed.Clone()
+			if c.bytes != nil {
+				writeFile(t, crashed, name, c.at, c.bytes)
+			}
+			if c.cut > 0 {
+				f, err := crashed.Open(name, true)
+				need(t, err)
+				need(t, errors.Join(f.Truncate(c.cut), f.Close()))
+			}
+			for restart := range 2 { // the second finds a sealed segment
+				h := openTier(t, testOptions(crashed))
+				for i, k := range keys {
+					if err := h.get(k, datas[i]); (err == nil) != (i < c.left) {
+						t.Errorf("page %d: %v", i, err)
+					}
+				}
+				if r := h.Stats().Recovery; c.left > 0 && (r.Scanned != 1-restart || r.Sealed != restart) {
+					t.Errorf("start %d: %+v", restart, r)
+				}
+				h.stop()
+			}
+		})
+	}
+}
+
+// TestSealedSurvivesPowerLoss: what was sealed is there after a crash that keeps only what was synced.
+func TestSealedSurvivesPowerLoss(t *testing.T) {
+	m := vfs.NewMem()
+	h := openTier(t, testOptions(m))
+	for n := range uint64(60) {
+		k, data := sizedPage(n, 50_000)
+		h.put(k, 0, data)
+	}
+	sealed := h.Stats().Segments["sealed"]
+	crashed := m.CrashClone(nil)
+	h = openTier(t, testOptions(crashed))
+	there := 0
+	for n := range uint64(60) {
+		k, data := sizedPage(n, 50_000)
+		if h.get(k, data) == nil {
+			there++
+		}
+	}
+	if perSegment := (512 << 10) / 51_000; sealed < 3 || there < sealed*(perSegment-1) {
+		t.Fatalf("%d pages are there, %d segments were sealed", there, sealed)
+	}
+}
+
+// TestNamesAreNeverReused: after everything was evicted and restarted, new segments have new names.
+func TestNamesAreNeverReused(t *testing.T) {
+	m := vfs.NewMem()
+	seen := map[string]bool{}
+	for range 5 {
+		h := openTier(t, testOptions(m))
+		before := segmentFiles(t, m, "/cache")
+		k, data := sizedPage(uint64(time.Now().UnixNano()), 50_000)
+		h.put(k, 0, data)
+		for _, name := range segmentFiles(t, m, "/cache") {
+			if !slices.Contains(before, name) && seen[name] {
+				t.Fatalf("%s was used before", name)
+			}
+			seen[name] = true
+		}
+		h.stop()
+		for _, name := range segmentFiles(t, m, "/cache") {
+			need(t, m.Remove(name))
+		}
+	}
+	if len(seen) != 5 {
+		t.Fatalf("%d names", len(seen))
+	}
+}
+
+// TestForgedRecord: a page whose bytes are a whole segment, with records for other keys, does not pass as one, even where a scan or a
+// wrong index entry points into it.
+func TestForgedRecord(t *testing.T) {
+	victim, truth := sizedPage(1, 1000)
+	forger := segmentHeader{instance: 1, seq: 1}
+	off := int64(headerSize + recordHeaderSize(4096))
+	page := make([]byte, 4096)
+	copy(page, appendRecord(nil, forger.seed(), off, victim, 0, bytes.Repeat([]byte("evil"), 250)))
+
+	m := vfs.NewMem()
+	h := openTier(t, testOptions(m))
+	h.put(cache.HashPart("forgery").Page(0, 4096), 0, page)
+	h.index.insert(newEntry(location{key: victim, off: off, length: 1000}, 0))
+	if err := h.get(victim, truth); !errors.Is(err, cache.ErrCorrupt) {
+		t.Fatal(fmt.Sprint("a forged record was taken for one: ", err))
+	}
+}
