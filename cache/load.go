@@ -8,6 +8,9 @@ import (
 	"github.com/alio-lake/alio/origin"
 )
 
+// minSpan is what a reader's window shrinks to, in bytes, but for its one page that it always has.
+const minSpan = 4 << 10
+
 // load gets the next piece, from memory, from disk or by a fill, whatever happened to its page since the window was planned: when it is not
 // where it was, the rest of the range is planned anew from here.
 func (r *Reader) load() error {
@@ -21,6 +24,9 @@ func (r *Reader) load() error {
 	}
 	if r.next == len(r.window) {
 		r.disk.faults, r.disk.doubted, r.disk.blind = 0, false, false
+		if r.pos > r.from {
+			r.span = min(r.span*2, r.c.fillSpan) // it kept up with the window before
+		}
 		if err := r.plan(); err != nil {
 			return err
 		}
@@ -86,7 +92,7 @@ func (r *Reader) await(w *want) (data []byte, again bool, err error) {
 		// Either it came another way, or it waited here so long for this reader that its room was needed. In that case fetching
 		// as much again would be in vain, so the window shrinks to what this reader keeps up with.
 		if !r.c.resident(w.page.key, w.noDisk) {
-			r.span = max(r.span/2, MaxPage)
+			r.span = max(r.span/2, minSpan)
 		}
 		return nil, false, nil
 	case errors.Is(err, errAbandoned):

@@ -29,7 +29,7 @@ type Reader struct {
 	src      Source
 	from, to int64 // the range asked for
 	pos      int64 // of the next page's first byte that has not been loaded
-	span     int64 // the most bytes of a window; shrinks when the reader is too slow to take what was fetched for it
+	span     int64 // the most bytes of a window; shrinks while the reader is too slow to take what was fetched for it
 
 	window []want
 	next   int    // the page of the window that is needed next

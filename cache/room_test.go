@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -45,6 +46,33 @@ func TestSlowReadersStopNobody(t *testing.T) {
 			t.Errorf("%d bytes of fill memory stay in use", used)
 		}
 	})
+}
+
+// TestWindowsShrinkUnderPressure lets others take all fill memory and all memory between any two pieces that one slow reader takes: it shrinks
+// its windows to what it can take, instead of fetching the rest of a window again for each page.
+func TestWindowsShrinkUnderPressure(t *testing.T) {
+	const size, page = MaxPage, 16 * kib
+	c := newCache(t, Options{Memory: minMemory, FillSpan: size, FillMemory: size})
+	obj, data := object("slow", size)
+	layout := grid{size: page}
+	r, err := c.Open(context.Background(), Request{Object: obj, Layout: layout, Source: &fakeSource{data: data}, Length: size})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for off := int64(0); off < size; off += page {
+		piece, err := r.Next()
+		if err != nil || !bytes.Equal(piece, data[off:off+page]) {
+			t.Fatalf("page at %d: %d bytes, %v", off, len(piece), err)
+		}
+		hog, hogData := object(fmt.Sprintf("hog%d", off), size)
+		mustRead(t, c, Request{Object: hog, Layout: layout, Source: &fakeSource{data: hogData}, Length: size}, hogData)
+	}
+	if s := r.Stats(); s.Fetched > 8*size {
+		t.Errorf("fetched %d bytes for %d", s.Fetched, size)
+	} else {
+		t.Logf("fetched %.2f times what was asked, in %d requests", float64(s.Fetched)/size, s.Fills)
+	}
 }
 
 // TestRoomIsFairAndLeavable: fills wait for room in their order; one whose readers left gives up its place.
