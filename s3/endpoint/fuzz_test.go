@@ -22,6 +22,12 @@ func FuzzParseRequest(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	backend := newFake("b")
+	backend.put("b", "k/", []byte("0123456789"), nil)
+	open, err := New(Options{Backend: backend, Domain: "s3.example"})
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, rangeHeader, authorization, uri, host string, body []byte) {
 		checkRange(t, rangeHeader)
 		for _, auth := range []string{authorization, ""} {
@@ -45,6 +51,16 @@ func FuzzParseRequest(f *testing.F) {
 			}
 		}
 		checkChunked(t, body)
+		for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "POST"} {
+			r := httptest.NewRequest(method, "/", bytes.NewReader(body))
+			r.RequestURI, r.Host = uri, host
+			r.Header.Set("Range", rangeHeader)
+			r.Header.Set("X-Amz-Content-Sha256", authorization)
+			if w := record(open, r); w.Code == http.StatusInternalServerError {
+				t.Fatalf("%s: %d %s", method, w.Code, w.Body)
+			}
+		}
+		backend.forwarded = nil
 	})
 }
 

@@ -263,4 +263,17 @@ func TestSDKForwardsWhatItDoesNotKnow(t *testing.T) {
 	if v := sent[0].URL.Query().Get("versionId"); v != "v1" {
 		t.Errorf("versionId %q", v)
 	}
+	req, err := s3.NewPresignClient(sdk(s)).PresignGetObject(context.Background(), &s3.GetObjectInput{Bucket: aws.String("lake"), Key: aws.String("k"), VersionId: aws.String("v 2")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.Client().Get(req.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	q := f.requests()[len(in)].URL.Query()
+	if q.Get("versionId") != "v 2" || q.Has("X-Amz-Signature") || q.Has("X-Amz-Credential") {
+		t.Errorf("a presigned request went on as %v", q)
+	}
 }

@@ -244,6 +244,26 @@ func TestEitherPathSpelling(t *testing.T) {
 	})
 }
 
+// TestDateHeader: without x-amz-date the Date header is what was signed, and then it must have been signed.
+func TestDateHeader(t *testing.T) {
+	at(t, exampleTime, func(t *testing.T) {
+		f := newFake("b")
+		f.put("b", "k", []byte("1"), nil)
+		for signed, want := range map[string]int{"date;host;x-amz-content-sha256": 200, "host;x-amz-content-sha256": 403} {
+			r := httptest.NewRequest("GET", "/b/k", nil)
+			r.Header.Set("Date", "Fri, 24 May 2013 00:00:00 GMT")
+			r.Header.Set("X-Amz-Content-Sha256", emptySHA256)
+			s := signedRequest{r: r, path: "/b/k", signedHeaders: signed, payloadHash: emptySHA256, amzDate: "20130524T000000Z", scope: "20130524/us-east-1/s3/aws4_request"}
+			key := signingKey(testSecret, "20130524", "us-east-1")
+			sig := s.sign(&key)
+			r.Header.Set("Authorization", fmt.Sprintf("%s Credential=%s, SignedHeaders=%s, Signature=%s", algorithm, exampleScope, signed, sig[:]))
+			if w := record(exampleHandler(t, f), r); w.Code != want {
+				t.Errorf("%s: %d %s", signed, w.Code, w.Body)
+			}
+		}
+	})
+}
+
 func TestSigningKeyCacheIsBounded(t *testing.T) {
 	var c keyCache
 	for i := range 3*maxKeys + 7 {
