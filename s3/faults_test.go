@@ -209,6 +209,16 @@ func TestContextsShowThrough(t *testing.T) {
 	}
 }
 
+// TestAnEndedContextIsTold: whatever a request failed with after its caller had gone, the error says that the caller had gone.
+func TestAnEndedContextIsTold(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	other := errors.New("a cause of its own")
+	if err := at(t, "http://127.0.0.1:1").broke(ctx, "read", "x", other); !errors.Is(err, context.Canceled) || !errors.Is(err, other) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestErrorKinds(t *testing.T) {
 	for _, c := range []struct {
 		status int

@@ -109,6 +109,18 @@ func TestForwardPayloadHash(t *testing.T) {
 			t.Errorf("%s: %s, %v; want %s", hash, got.header.Get(payloadHashHeader), err, want)
 		}
 	}
+	for _, change := range []func(*Options){func(*Options) {}, func(o *Options) { o.AccessKeyID, o.SecretAccessKey, o.Anonymous = "", "", true }} {
+		r := httptest.NewRequest("GET", "/", nil)
+		for _, k := range []string{"Authorization", "X-Amz-Date", "X-Amz-Security-Token"} {
+			r.Header.Set(k, "the client's")
+		}
+		got, err := forwardTo(t, "x", r, change)
+		for k, v := range got.header {
+			if err != nil || strings.Contains(v[0], "client") {
+				t.Errorf("%v: the client's %s went on: %s", err, k, v[0])
+			}
+		}
+	}
 	got, err := forwardTo(t, "x", httptest.NewRequest("GET", "/", nil), func(o *Options) { o.AccessKeyID, o.SecretAccessKey, o.Anonymous = "", "", true })
 	if err != nil || got.header.Get("Authorization") != "" {
 		t.Errorf("anonymous: %v, %v", got.header, err)

@@ -75,7 +75,8 @@ func TestPartIDsAreUnambiguous(t *testing.T) {
 	for _, c := range []struct {
 		key, etag string
 		size      int64
-	}{{"a", `"1"`, 1}, {"a", `"1"`, 11}, {"a", `"1"/1`, 1}, {`a"@"\"1\"`, `"1"`, 1}, {`a"@"1`, `"1"`, 1}, {"a/", `"1"`, 1}, {"", `"1"`, 1}, {`a`, `"1\"@"`, 1}} {
+	}{{"a", `"1"`, 1}, {"a", `"1"`, 11}, {"a", `"1"/1`, 1}, {`a"@"\"1\"`, `"1"`, 1}, {`a"@"1`, `"1"`, 1}, {"a/", `"1"`, 1}, {"", `"1"`, 1}, {`a`, `"1\"@"`, 1},
+		{`a`, `"1"@"2"`, 1}, {`a@"1"`, `"2"`, 1}} {
 		id, what := o.describe(c.key, c.etag, c.size, time.Time{}).Parts[0].ID, fmt.Sprintf("%+v", c)
 		if before, ok := seen[id]; ok {
 			t.Errorf("%s and %s share the id %s", before, what, id)

@@ -214,6 +214,23 @@ func TestBandwidthIsBoundedAndShared(t *testing.T) {
 	})
 }
 
+// TestOneReadOfManyBytes: a buffer larger than the burst is filled piece by piece, not waited for in vain.
+func TestOneReadOfManyBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := mem.New("m")
+		m.Put("x", make([]byte, 1<<20))
+		c, err := wrap(t, m, limit.Options{BytesPerSecond: 1 << 18}).Read(t.Context(), origin.ReadRequest{Path: "x", Length: origin.WholeRange})
+		errIs(t, err, nil)
+		begin := time.Now()
+		_, err = io.ReadFull(c.Body, make([]byte, 1<<20))
+		errIs(t, err, nil)
+		if d := time.Since(begin); d < 3*time.Second || d > 4*time.Second {
+			t.Errorf("1 MiB at 256 KiB/s took %v", d)
+		}
+		errIs(t, c.Body.Close(), nil)
+	})
+}
+
 func TestWaitForBandwidthEndsWithTheContextOrClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := mem.New("m")

@@ -2,6 +2,7 @@ package mem_test
 
 import (
 	"errors"
+	"io"
 	"testing"
 
 	"github.com/alio-lake/alio/origin"
@@ -43,6 +44,20 @@ func TestPutChangesTheVersion(t *testing.T) {
 	}
 	if _, err := m.Stat(t.Context(), "p"); !errors.Is(err, origin.ErrNotFound) {
 		t.Errorf("stat after delete: %v", err)
+	}
+}
+
+func TestPutCopies(t *testing.T) {
+	m := mem.New("x")
+	data, attributes := []byte("one"), map[string]string{"A": "1"}
+	m.PutWith("p", data, attributes)
+	data[0], attributes["A"] = '!', "2"
+	c, err := m.Read(t.Context(), origin.ReadRequest{Path: "p", Length: origin.WholeRange})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(c.Body); err != nil || string(b) != "one" || c.Object.Attributes["A"] != "1" {
+		t.Errorf("%q %v, %v: what the caller changed after Put shows", b, c.Object.Attributes, err)
 	}
 }
 
