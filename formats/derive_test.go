@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/parquet/compress"
@@ -15,6 +16,16 @@ import (
 
 // files are real files: small ones (derived as if they were not), chunks above MaxPage, footers above TailSize, page indexes.
 func files(t testing.TB) map[string][]byte {
+	made.Do(func() { made.files = makeFiles(t) })
+	return made.files
+}
+
+var made struct {
+	sync.Once
+	files map[string][]byte
+}
+
+func makeFiles(t testing.TB) map[string][]byte {
 	out := map[string][]byte{}
 	for _, s := range []parquettest.Spec{
 		{Columns: 3, RowGroups: 1},

@@ -45,8 +45,8 @@ func makeFixtures(t testing.TB) map[string][]byte {
 		{Columns: 0, RowGroups: 1},                                               // no columns
 		{Columns: 2, RowGroups: 2, Rows: 3000, ValueSize: 500},                   // chunks above 1 MiB
 		{Columns: 2, RowGroups: 1, Rows: 4000, ValueSize: 900, Dictionary: true}, // dictionary given up
-		{Columns: 3, RowGroups: 2, Rows: 9000, ValueSize: 300, PageSize: 16 << 10, Codec: compress.Codecs.Snappy}, // many data pages
-		{Columns: 60, RowGroups: 40, Rows: 5},
+		{Columns: 3, RowGroups: 2, Rows: 4000, ValueSize: 300, PageSize: 16 << 10, Codec: compress.Codecs.Snappy}, // many data pages
+		{Columns: 50, RowGroups: 20, Rows: 5},
 	} {
 		file := parquettest.Arrow(t, s)
 		out["arrow_"+s.String()] = file

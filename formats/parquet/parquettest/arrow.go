@@ -155,8 +155,11 @@ func text(s Spec, rnd *rand.Rand) string {
 		rnd = rand.New(rand.NewPCG(s.Seed, uint64(rnd.IntN(s.Distinct))))
 	}
 	b := make([]byte, size)
-	for i := range b {
-		b[i] = byte(33 + rnd.IntN(90))
+	for i := 0; i < size; i += 8 {
+		word := rnd.Uint64()
+		for j := i; j < min(i+8, size); j++ {
+			b[j] = '!' + byte(word>>(8*(j-i)))&63
+		}
 	}
 	return string(b)
 }
