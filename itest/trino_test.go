@@ -2,6 +2,7 @@ package itest
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ var (
 const twoColumns = "SELECT sum(ss_quantity), sum(ss_net_paid) FROM ${database}.${schema}.store_sales"
 
 // trinoDeadline bounds the whole test; a hung query fails by it instead of by the test binary's timeout, with the servers' output.
-const trinoDeadline = 8 * time.Minute
+const trinoDeadline = 15 * time.Minute
 
 func TestTrino(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), trinoDeadline)
@@ -61,7 +62,8 @@ func sameRowsThreeWays(ctx context.Context, t *testing.T, s *harness.Stage, quer
 		}
 		return r
 	}
-	for name, text := range queries {
+	for _, name := range slices.Sorted(maps.Keys(queries)) {
+		text := queries[name]
 		straight := run(harness.Straight, text)
 		if err := s.Alio.Cold(ctx); err != nil {
 			t.Fatal(err)

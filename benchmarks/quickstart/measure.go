@@ -108,8 +108,7 @@ type numbers struct {
 	StraightSeconds float64 `json:"straight_seconds"` // medians of the rounds
 	ColdSeconds     float64 `json:"cold_seconds"`
 	WarmSeconds     float64 `json:"warm_seconds"`
-	// Data GETs at the store. They vary by one or two between runs of one query, with the moment at which Trino's dynamic filters
-	// arrive, so the comparison is the hard one: the fewest of the straight rounds, the most of the cold and warm ones.
+	// Data GETs at the store: the fewest of the straight rounds, the most of the cold and warm ones.
 	StraightGETs  int `json:"straight_gets"`
 	ColdGETs      int `json:"cold_gets"`
 	WarmGETs      int `json:"warm_gets"`

@@ -109,6 +109,7 @@ type Run struct {
 	Rows    []string
 	Elapsed time.Duration
 	Origin  s3proxy.Summary // at the measuring proxy before the store
+	Engine  s3proxy.Summary // at the way's recorder: what the engine itself asked for; zero for Direct
 	Asked   int64           // bytes that the engine asked for, at the way's recorder; 0 for Direct
 	// Served are the bytes that the sidecar served, by source (memory, disk, origin); nil for Straight.
 	Served map[string]int64
@@ -137,10 +138,11 @@ func (s *Stage) Query(ctx context.Context, way Way, text string) (Run, error) {
 		return r, fmt.Errorf("query by way %s: %w", way, err)
 	}
 	if recorder := s.recorders[way]; recorder != nil {
-		entries, _, err := recorder.Take(ctx)
+		entries, engine, err := recorder.Take(ctx)
 		if err != nil {
 			return r, err
 		}
+		r.Engine = engine
 		r.Asked = s3proxy.Asked(entries)
 	}
 	if _, r.Origin, err = s.Origin.Take(ctx); err != nil {
@@ -221,3 +223,6 @@ func sub(dir, name string) string {
 func (s *Stage) Rows(ctx context.Context, way Way, text string) ([]string, error) {
 	return Rows(ctx, s.dbs[way], In(text, string(way), "tiny"))
 }
+
+// Recorder is the recorder of a way, nil for Direct: what it logs is what the engine asked for.
+func (s *Stage) Recorder(way Way) *s3proxy.Proxy { return s.recorders[way] }
