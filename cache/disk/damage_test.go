@@ -57,11 +57,13 @@ func writeFile(t testing.TB, fsys vfs.FS, name string, at int64, b []byte) {
 	need(t, errors.Join(err, f.Close()))
 }
 
+func smallLength(n uint64) int { return 1 + 90*int(n) }
+
 // smallSegment stores a few small pages in one sealed segment and returns its name.
 func smallSegment(t *testing.T, m *vfs.Mem) (pages []uint64, name string) {
 	h := openTier(t, testOptions(m))
-	for _, n := range []uint64{0, 1, 7, 8, 14, 2, 15} { // 1, 100 and 4096 bytes
-		k, data := testPage(n)
+	for n := range uint64(6) {
+		k, data := sizedPage(n, smallLength(n))
 		h.put(k, 0, data)
 		pages = append(pages, n)
 	}
@@ -86,7 +88,7 @@ func TestEveryByteFlippedBeforeOpen(t *testing.T) {
 		writeFile(t, m, name, int64(at), whole[at:at+1])
 		h := openTier(t, testOptions(c))
 		for _, n := range pages {
-			k, data := testPage(n)
+			k, data := sizedPage(n, smallLength(n))
 			err := h.get(k, data)
 			if err == nil {
 				survived++

@@ -29,8 +29,8 @@ func TestHardLimitOnDisk(t *testing.T) {
 		o.Size = size
 		h := openTier(t, o)
 		most := int64(0)
-		for i := range 400 {
-			k, data := sizedPage(rng.Uint64N(2000), 1+rng.IntN(120_000))
+		for i := range 500 {
+			k, data := sizedPage(rng.Uint64N(200), []int{1, 500, 4096, 9000, 30_000, 60_000, 65_537, 120_000}[rng.IntN(8)])
 			if !h.put(k, uint8(rng.IntN(3)), data) {
 				t.Fatalf("not stored: %+v", h.Stats())
 			}
@@ -69,7 +69,7 @@ func TestReadersWhileEvicting(t *testing.T) {
 	var hits, others atomic.Int64
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
-	for g := range 6 {
+	for g := range 4 {
 		readers.Go(func() {
 			rng := rand.New(rand.NewPCG(s, uint64(g)))
 			for i := 0; ; i++ {
@@ -97,9 +97,9 @@ func TestReadersWhileEvicting(t *testing.T) {
 			}
 		})
 	}
-	defer ff.Add(vfs.Rule{Op: vfs.OpReadNow, Err: vfs.ErrWouldBlock, From: 1000, For: 500})() // some of them the slow way
+	defer ff.Add(vfs.Rule{Op: vfs.OpReadNow, Err: vfs.ErrWouldBlock, From: 500, For: 200})() // some of them the slow way
 	rng := rand.New(rand.NewPCG(s, 99))
-	for range 1500 {
+	for range 700 {
 		k, data := sizedPage(rng.Uint64N(500), 50_000)
 		h.put(k, uint8(rng.IntN(3)), data)
 	}
