@@ -55,6 +55,8 @@ func run(ctx context.Context, resultsDir string) (report, error) {
 		}
 		seed = n
 	}
+	built := commit() // before anything is measured: the checkout may move on meanwhile
+	from := machine(built)
 	say("A real Trino reads TPC-DS tables straight from an S3 server and through Alio. The first run on a machine fetches about 0.8 GB.")
 	set, err := queries(ctx, say)
 	if err != nil {
@@ -77,13 +79,13 @@ func run(ctx context.Context, resultsDir string) (report, error) {
 		all = append(all, r)
 	}
 	rep := newReport(all, rounds, s3proxy.DefaultLatency)
-	text := fmt.Sprintf("%s\n%s\n%s", machine(), rep.table(), rep.legend())
+	text := fmt.Sprintf("%s\n%s\n%s", from, rep.table(), rep.legend())
 	fmt.Printf("\n%s", text)
 	for _, f := range rep.Failures {
 		fmt.Println("FAILED:", f)
 	}
 	if resultsDir != "" {
-		if err := save(resultsDir, text, rep); err != nil {
+		if err := save(resultsDir, built, text, rep); err != nil {
 			return rep, err
 		}
 	}
@@ -119,7 +121,7 @@ func finish(ctx context.Context, s *harness.Stage, rep report) error {
 }
 
 // save writes the report, with the command, the commit and the machine behind it.
-func save(dir, text string, rep report) error {
+func save(dir, built, text string, rep report) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -128,9 +130,9 @@ func save(dir, text string, rep report) error {
 		return err
 	}
 	now := time.Now().UTC()
-	path := filepath.Join(dir, "quickstart-"+now.Format("2006-01-02")+"-"+commit()[:min(8, len(commit()))]+".md")
+	path := filepath.Join(dir, "quickstart-"+now.Format("2006-01-02")+"-"+built+".md")
 	body := fmt.Sprintf("# make quickstart, %s\n\nCommand: `make bench` (`make quickstart`, written here). Commit: %s.\n\n```\n%s```\n\n```json\n%s\n```\n",
-		now.Format(time.RFC3339), commit(), text, line)
+		now.Format(time.RFC3339), built, text, line)
 	say("report: %s", path)
 	return os.WriteFile(path, []byte(body), 0o644)
 }
@@ -144,8 +146,8 @@ func commit() string {
 	return strings.TrimSpace(string(out))
 }
 
-// machine is the shape of the machine and the versions that a number depends on.
-func machine() string {
+// machine is the shape of the machine and the versions that a number depends on, in a line.
+func machine(built string) string {
 	memory := "unknown"
 	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
 		var kb int64
@@ -158,7 +160,7 @@ func machine() string {
 		version = bi.GoVersion
 	}
 	return fmt.Sprintf("Trino 476 (one node, 2 GB heap), versitygw, Alio at %s; %d cores, %s of memory, %s/%s, %s.\n",
-		commit(), runtime.NumCPU(), memory, runtime.GOOS, runtime.GOARCH, version)
+		built, runtime.NumCPU(), memory, runtime.GOOS, runtime.GOARCH, version)
 }
 
 // say prints progress.
