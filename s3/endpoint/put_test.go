@@ -177,6 +177,27 @@ func TestPutOverTheWire(t *testing.T) {
 	}
 }
 
+// TestPayloadErrorIsToldWhateverForwardSays: the client learns what is wrong with its body, though the backend knows only that it could
+// not be sent.
+func TestPayloadErrorIsToldWhateverForwardSays(t *testing.T) {
+	f := newFake("lake")
+	for _, answered := range []bool{false, true} {
+		f.forward = func(_, path string, r *http.Request) (*http.Response, error) {
+			if _, err := io.ReadAll(r.Body); err == nil {
+				t.Error("the whole body was given")
+			}
+			if answered {
+				return answer(500, nil, "what was that?"), nil
+			}
+			return nil, origin.NewError(origin.ErrUnavailable, "forward", path, nil)
+		}
+		w := record(newHandler(t, Options{Backend: f}), putRequest("/lake/k", strings.NewReader("abc"), "X-Amz-Content-Sha256", emptySHA256))
+		if w.Code != 400 || !strings.Contains(w.Body.String(), "XAmzContentSHA256Mismatch") {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+}
+
 // TestForwardBrokenAnswer: an origin's answer that ends early is cut, not completed.
 func TestForwardBrokenAnswer(t *testing.T) {
 	f := newFake("lake")
@@ -185,14 +206,26 @@ func TestForwardBrokenAnswer(t *testing.T) {
 		resp.ContentLength = 8
 		return resp, nil
 	}
-	s := serve(t, Options{Backend: f}, false)
-	resp, err := s.Client().Get(s.URL + "/lake/k?versionId=1")
-	if err == nil {
-		_, err = io.ReadAll(resp.Body)
-		resp.Body.Close()
+	unsized := newFake("lake")
+	unsized.forward = func(string, string, *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: -1,
+			Body: &breaking{strings.NewReader("half"), origin.ErrUnavailable}}, nil
 	}
-	if err == nil {
-		t.Error("half an answer was taken for the whole")
+	for _, backend := range []*fake{f, unsized} {
+		h := newHandler(t, Options{Backend: backend})
+		s := httptest.NewServer(h)
+		resp, err := s.Client().Get(s.URL + "/lake/k?versionId=1")
+		if err == nil {
+			_, err = io.ReadAll(resp.Body)
+			resp.Body.Close()
+		}
+		s.Close()
+		if err == nil {
+			t.Error("half an answer was taken for the whole")
+		}
+		if n := counted(h.metrics.requests[opForward][codeAborted]); n != 1 {
+			t.Errorf("counted %v aborted", n)
+		}
 	}
 	f = newFake("lake")
 	f.forward = func(_, path string, _ *http.Request) (*http.Response, error) {
