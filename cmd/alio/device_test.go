@@ -154,6 +154,42 @@ func TestADeviceThatHangsDoesNotHoldTheEnd(t *testing.T) {
 	}
 }
 
+// TestTheEndWritesWhatIsQueued holds the device back until the sidecar is told to stop: what readers have caused to be queued is on disk afterwards.
+func TestTheEndWritesWhatIsQueued(t *testing.T) {
+	isolate(t)
+	o := startOrigin(t)
+	hang := make(chan struct{})
+	release := sync.OnceFunc(func() { close(hang) })
+	defer release()
+	fsys := vfs.NewFaulty(vfs.OS)
+	p := runOn(t, o, fsys, nil)
+	eventually(t, "the recovery", func() bool { return strings.Contains(p.log.String(), "cache directory recovered") })
+	fsys.Add(vfs.Rule{Op: vfs.OpWrite, Glob: filepath.Join(p.cfg.Cache.Dir, "*", "*"), Hang: hang})
+	for _, name := range []string{"a", "b", "c", "d"} {
+		o.Put(name, []byte("page of "+name))
+		p.read(t, name)
+	}
+	eventually(t, "a queue", func() bool { return p.tier.Stats().QueueBytes > 0 })
+	ended := make(chan error, 1)
+	go func() { ended <- p.stop() }()
+	eventually(t, "the end's beginning", func() bool { return strings.Contains(p.log.String(), "shutting down") })
+	release()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	again, err := assembleOn(p.cfg, zerolog.Nop(), vfs.OS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.discard()
+	if err := again.tier.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := again.tier.Stats().Recovery.Pages; n != 4 {
+		t.Errorf("%d of 4 pages are on disk", n)
+	}
+}
+
 // writeCertificate makes a key pair for 127.0.0.1 and returns its files.
 func writeCertificate(t *testing.T) config.TLS {
 	t.Helper()

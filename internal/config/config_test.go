@@ -46,7 +46,7 @@ func TestDurations(t *testing.T) {
 			t.Errorf("ParseDuration(%q) = %d, %v; want %d", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "10", "-1s", "-1d", "1d-1s", "ten", "Forever", "106752d", "2562048h", "d", "1.5d", "99999999999999999999d"} {
+	for _, text := range []string{"", "10", "-1s", "-1d", "1d-1s", "ten", "Forever", "106752d", "106751d24h", "1d2562047h47m", "2562048h", "d", "1.5d", "99999999999999999999d"} {
 		if got, err := ParseDuration(text); err == nil {
 			t.Errorf("ParseDuration(%q) = %v, want an error", text, got)
 		} else if !strings.Contains(err.Error(), strconv.Quote(text)) {

@@ -20,12 +20,8 @@ func (d *decoder) scalar(path string, place, n *yaml.Node, v reflect.Value) {
 		return
 	}
 	if err := d.set(n, v); err != nil {
-		text := n.Value
-		if _, secret := v.Interface().(Secret); secret {
-			text = ""
-		}
 		if _, ok := err.(typeError); ok {
-			d.fault(path, place, "wants %s, not %q", typeName(v), text)
+			d.fault(path, place, "wants %s, not %q", typeName(v), n.Value)
 			return
 		}
 		d.fault(path, place, "%v", err)

@@ -148,12 +148,33 @@ func TestRun(t *testing.T) {
 	}()
 	<-slow
 	cancel() // a request is under way: it gets its answer
+	closed(t, ln.Addr().String())
 	close(release)
 	if got := <-answer; got != "\"late\"\n" {
 		t.Errorf("answer %q", got)
 	}
 	if err := <-ran; err != nil {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+// closed waits until nobody listens on an address.
+func closed(t *testing.T, address string) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	end := time.After(30 * time.Second)
+	for {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return
+		}
+		conn.Close()
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("%s still listens", address)
+		}
 	}
 }
 
