@@ -3,12 +3,11 @@ package disk
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -302,45 +301,126 @@ func TestSealedSurvivesPowerLoss(t *testing.T) {
 	}
 }
 
-// TestNamesAreNeverReused: after everything was evicted and restarted, new segments have new names.
-func TestNamesAreNeverReused(t *testing.T) {
-	m := vfs.NewMem()
-	seen := map[string]bool{}
-	for range 5 {
-		h := openTier(t, testOptions(m))
-		before := segmentFiles(t, m, "/cache")
-		k, data := sizedPage(uint64(time.Now().UnixNano()), 50_000)
-		h.put(k, 0, data)
-		for _, name := range segmentFiles(t, m, "/cache") {
-			if !slices.Contains(before, name) && seen[name] {
-				t.Fatalf("%s was used before", name)
+// TestIndexStandsForData crashes while a segment is being sealed: an index that reached the device must stand for data that did.
+func TestIndexStandsForData(t *testing.T) {
+	rng := rand.New(rand.NewPCG(seed(t), 8))
+	for from := 1; from <= 3; from++ {
+		synctest.Test(t, func(t *testing.T) {
+			h, ff, m, _ := faultyTier(t, nil)
+			release := make(chan struct{})
+			ff.Add(vfs.Rule{Op: vfs.OpSync, Glob: "*.seg", Hang: release, From: from})
+			for n := range uint64(25) {
+				k, data := sizedPage(n, 50_000)
+				h.Write(k, 0, data, nil)
 			}
-			seen[name] = true
-		}
-		h.stop()
-		for _, name := range segmentFiles(t, m, "/cache") {
-			need(t, m.Remove(name))
-		}
-	}
-	if len(seen) != 5 {
-		t.Fatalf("%d names", len(seen))
+			synctest.Wait()
+			for range 60 {
+				c := openTier(t, testOptions(m.CrashClone(rng)))
+				for n := range uint64(25) {
+					k, data := sizedPage(n, 50_000)
+					if err := c.get(k, data); err != nil && !errors.Is(err, cache.ErrAbsent) {
+						t.Fatalf("sync %d hung: page %d: %v", from, n, err)
+					}
+				}
+				c.stop()
+			}
+			close(release)
+		})
 	}
 }
 
-// TestForgedRecord: a page whose bytes are a whole segment, with records for other keys, does not pass as one, even where a scan or a
-// wrong index entry points into it.
+// TestIndexThatLies: an index whose sums are right but whose entries cannot be is not believed; the records are scanned.
+func TestIndexThatLies(t *testing.T) {
+	h := segmentHeader{instance: 3, seq: 4}
+	k, data := sizedPage(1, 500)
+	whole := appendRecord(h.encode(), h.seed(), headerSize, k, 2, data)
+	end := int64(len(whole))
+	truth := location{key: k, off: headerSize, length: 500, class: 2}
+	for name, lie := range map[string]location{
+		"beyond the records": {key: k, off: end, length: 500}, "far outside": {key: k, off: 1 << 37, length: 500}, "no bytes": {key: k, off: headerSize},
+		"too long": {key: k, off: headerSize, length: cache.MaxPage + 1}, "in the header": {key: k, length: 500},
+	} {
+		b := append(bytes.Clone(whole), encodeFooter(h, []location{lie}, end)...)
+		c, err := openSegment(bytes.NewReader(b), int64(len(b)))
+		if err != nil || c.sealed || len(c.pages) != 1 || c.pages[0] != truth {
+			t.Errorf("%s: %+v, %v", name, c, err)
+		}
+	}
+	b := append(bytes.Clone(whole), encodeFooter(h, []location{truth}, end)...)
+	le.PutUint32(b[len(b)-trailerSize+12:], 1<<31) // so many entries
+	le.PutUint32(b[len(b)-4:], crc(h.seed(), b[len(b)-trailerSize:len(b)-4]))
+	if c, err := openSegment(bytes.NewReader(b), int64(len(b))); err != nil || c.sealed || len(c.pages) != 1 {
+		t.Errorf("a huge count: %+v, %v", c, err)
+	}
+}
+
+// TestNamesAreNeverReused: over restarts, also after everything was lost, new segments have new names, and greater numbers than those there.
+func TestNamesAreNeverReused(t *testing.T) {
+	m := vfs.NewMem()
+	seen := map[string]bool{}
+	for round := range uint64(6) {
+		h := openTier(t, testOptions(m))
+		before := segmentFiles(t, m, "/cache")
+		k, data := sizedPage(round, 50_000)
+		h.put(k, 0, data)
+		after := segmentFiles(t, m, "/cache")
+		for _, name := range before {
+			after = slices.DeleteFunc(after, func(n string) bool { return n == name })
+		}
+		if len(after) != 1 || seen[after[0]] {
+			t.Fatalf("new: %v, seen before: %v", after, seen)
+		}
+		seen[after[0]] = true
+		if len(before) > 0 {
+			_, old, _ := parseSegmentName(filepath.Base(before[len(before)-1]))
+			if _, seq, _ := parseSegmentName(filepath.Base(after[0])); seq <= old {
+				t.Errorf("%d follows %d", seq, old)
+			}
+		}
+		h.stop()
+		if round == 3 {
+			for _, name := range segmentFiles(t, m, "/cache") {
+				need(t, m.Remove(name))
+			}
+		}
+	}
+}
+
+// TestForgedRecord: what looks like a record is not taken for one where it does not belong, even if the index points at it: bytes of a page
+// that are a whole record for another key, another key's record, a record copied within its segment.
 func TestForgedRecord(t *testing.T) {
 	victim, truth := sizedPage(1, 1000)
 	forger := segmentHeader{instance: 1, seq: 1}
-	off := int64(headerSize + recordHeaderSize(4096))
+	inPage := int64(headerSize + recordHeaderSize(4096))
 	page := make([]byte, 4096)
-	copy(page, appendRecord(nil, forger.seed(), off, victim, 0, bytes.Repeat([]byte("evil"), 250)))
+	copy(page, appendRecord(nil, forger.seed(), inPage, victim, 0, bytes.Repeat([]byte("evil"), 250)))
 
 	m := vfs.NewMem()
 	h := openTier(t, testOptions(m))
 	h.put(cache.HashPart("forgery").Page(0, 4096), 0, page)
-	h.index.insert(newEntry(location{key: victim, off: off, length: 1000}, 0))
-	if err := h.get(victim, truth); !errors.Is(err, cache.ErrCorrupt) {
-		t.Fatal(fmt.Sprint("a forged record was taken for one: ", err))
+	other, data := sizedPage(2, 1000)
+	h.put(other, 0, data)
+	e, _ := h.index.peek(other)
+	name := segmentFiles(t, m, "/cache")[0]
+	genuine := e.location()
+	file := readFile(t, m, name)
+	copied := int64(400 << 10)
+	writeFile(t, m, name, copied, file[genuine.off:genuine.end()])
+
+	for what, c := range map[string]struct {
+		key  cache.Key
+		data []byte
+		off  int64
+	}{
+		"in a page": {victim, truth, inPage}, "of another key": {victim, truth, genuine.off}, "copied": {other, data, copied},
+	} {
+		if seg, loc := h.index.acquire(c.key, 1000, &h.table); seg != nil {
+			h.drop(seg, loc)
+			h.release(seg)
+		}
+		h.index.insert(newEntry(location{key: c.key, off: c.off, length: 1000}, e.slot))
+		if err := h.get(c.key, c.data); !errors.Is(err, cache.ErrCorrupt) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }

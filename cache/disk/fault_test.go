@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"errors"
 	"path/filepath"
 	"syscall"
@@ -78,6 +79,40 @@ func TestHungReadKeepsTheDeadline(t *testing.T) {
 		need(t, h.get(k, data))
 		if n := len(h.slow); n != 0 {
 			t.Fatalf("%d tokens were lost", n)
+		}
+	})
+}
+
+// TestAbandonedBufferIsNotReused: when a hung read ends at last, it writes into a buffer that nobody else has got meanwhile.
+func TestAbandonedBufferIsNotReused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, ff, _, _ := faultyTier(t, func(o *Options) { o.FailAfter = 1000 })
+		k, data := sizedPage(1, 65536)
+		h.put(k, 0, data)
+		k2, data2 := sizedPage(2, 65536)
+		h.put(k2, 0, data2)
+		for range 50 {
+			release := make(chan struct{})
+			ff.Add(vfs.Rule{Op: vfs.OpReadNow, Err: vfs.ErrWouldBlock})
+			ff.Add(vfs.Rule{Op: vfs.OpRead, Hang: release})
+			if err := h.get(k, data); !errors.Is(err, cache.ErrSick) {
+				t.Fatal(err)
+			}
+			ff.Clear()
+			var held []cache.Buf
+			for range 4 {
+				b, err := h.Read(t.Context(), k2, len(data2), 0, len(data2))
+				need(t, err)
+				held = append(held, b)
+			}
+			close(release)
+			synctest.Wait()
+			for _, b := range held {
+				if !bytes.Equal(b.B, data2) {
+					t.Fatal("a hung read wrote into bytes on loan")
+				}
+				b.Free()
+			}
 		}
 	})
 }
@@ -203,6 +238,8 @@ func TestFullDisk(t *testing.T) {
 					k, data := sizedPage(n, 100_000)
 					if !h.put(k, 0, data) {
 						failed++
+					} else {
+						need(t, h.get(k, data))
 					}
 				}
 				if f, s := counter(t, r, "alio_disk_writes_total", "failed"), counter(t, r, "alio_disk_writes_total", "shed"); failed < 20 || f < 1 || int(f+s) != failed {

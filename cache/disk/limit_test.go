@@ -136,6 +136,8 @@ func TestHeldSegmentStaysCounted(t *testing.T) {
 		h, ff, m, _ := faultyTier(t, nil)
 		k, data := sizedPage(0, 50_000)
 		h.put(k, 0, data)
+		e, _ := h.index.peek(k)
+		held := h.table.get(e.slot)
 		release := make(chan struct{})
 		first := filepath.Base(segmentFiles(t, m, "/cache")[0])
 		ff.Add(vfs.Rule{Op: vfs.OpReadNow, Glob: first, Err: vfs.ErrWouldBlock})
@@ -164,6 +166,9 @@ func TestHeldSegmentStaysCounted(t *testing.T) {
 			if got := m.Allocated(); got > h.o.Size {
 				t.Fatalf("%d bytes allocated", got)
 			}
+		}
+		if h.table.get(e.slot) != held {
+			t.Error("the slot of a segment that is still held was given away")
 		}
 		before := h.used.Load()
 		close(release)

@@ -240,13 +240,9 @@ func (w *writer) sealRecovered(seg *segment) {
 	}
 	readOnly := seg.file
 	seg.file = f
-	err = f.Truncate(seg.end)
-	if err == nil {
-		w.recharge(seg, seg.end)
-		seg.charge.Add(grow)
-		w.t.used.Add(grow)
-		err = w.writeIndex(seg)
-	}
+	seg.charge.Add(grow)
+	w.t.used.Add(grow)
+	err = w.writeIndex(seg) // over the torn tail, and cuts off what is left of it
 	_ = readOnly.Close()
 	if err != nil {
 		seg.set(stateAbandoned)
