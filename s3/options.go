@@ -18,7 +18,7 @@ type Options struct {
 	Prefix string
 	// Endpoint is the server's URL (http or https); "" is AWS, or what AWS_ENDPOINT_URL says.
 	Endpoint string
-	// Region is the bucket's; "" is what the AWS environment says, or us-east-1 where there is an Endpoint.
+	// Region is the bucket's; "" is what the AWS environment says, or us-east-1.
 	Region string
 	// PathStyle puts the bucket into the path rather than the host name, as most servers other than AWS want.
 	PathStyle bool

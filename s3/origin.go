@@ -53,8 +53,8 @@ func New(opts Options) (*Origin, error) {
 		if opts.Endpoint != "" {
 			c.BaseEndpoint = aws.String(opts.Endpoint)
 		}
-		if c.Region == "" && c.BaseEndpoint != nil {
-			c.Region = "us-east-1"
+		if c.Region == "" {
+			c.Region = "us-east-1" // where AWS itself looks first; an answer for a bucket elsewhere names its region
 		}
 		c.UsePathStyle = opts.PathStyle
 		c.HTTPClient = o.http
@@ -63,9 +63,7 @@ func New(opts Options) (*Origin, error) {
 		c.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		c.DisableS3ExpressSessionAuth = aws.Bool(true)
 	})
-	if o.region = o.client.Options().Region; o.region == "" {
-		return nil, fmt.Errorf("s3: bucket %q: no region is known; set the region option or AWS_REGION", opts.Bucket)
-	}
+	o.region = o.client.Options().Region
 	return o, o.resolve()
 }
 

@@ -41,7 +41,7 @@ type Mount struct {
 type S3 struct {
 	// URL of the S3 service, such as https://minio.example.com:9000. Empty: AWS, in the region.
 	Endpoint string `yaml:"endpoint"`
-	// Region to sign for. Empty: what the AWS environment says (AWS_REGION, shared files); with an endpoint of its own, else us-east-1.
+	// Region to sign for. Empty: what the AWS environment says (AWS_REGION, shared files), else us-east-1.
 	Region string `yaml:"region"`
 	// Put the bucket into the path instead of the host name; most servers other than AWS need it.
 	PathStyle bool `yaml:"path_style"`
