@@ -146,8 +146,8 @@ func testStat(t *testing.T, f Fixture) {
 		t.Fatal(err)
 	}
 	same(t, obj, again)
-	if f.Origin.ID() == "" || f.Origin.ID() != f.Origin.ID() {
-		t.Errorf("the id %q is empty or moves", f.Origin.ID())
+	if id := f.Origin.ID(); id == "" || f.Origin.ID() != id {
+		t.Errorf("the id %q is empty or moves", id)
 	}
 }
 
