@@ -73,7 +73,7 @@ func TestCommandLines(t *testing.T) {
 		{[]string{"sidecar", "--config", filepath.Join(dir, "none.yaml")}, 1, "", "none.yaml"},
 		{[]string{"sidecar", "--config", file("typo.yaml", "mounts:\n  lake: {uri: 's3://b'}\ncahce:\n  dir: x\n")}, 1, "", `typo.yaml:3: cahce: unknown key; did you mean "cache"?`},
 		{[]string{"sidecar", "--config", file("two.yaml", "mounts: {lake: {uri: x}}\nlog: {level: y}\n")}, 1, "", "two.yaml:2: log.level"},
-		{[]string{"sidecar", "--check", "--mount", "lake=s3://bucket"}, 1, "", "region"},
+		{[]string{"sidecar", "--check", "--mount", "lake=s3://bucket"}, 0, "uri: s3://bucket", ""},
 		{[]string{"sidecar", "--check", "--mount", mount, "--s3-region", "eu-west-1"}, 0, "region: eu-west-1", ""},
 		{[]string{"sidecar", "--check", "--config", file("tls.yaml",
 			"mounts: {lake: {uri: 's3://bucket', s3: {region: x}}}\ndoors: {s3: {tls: {cert_file: /none/c, key_file: /none/k}}}\n")}, 1, "", "doors.s3.tls: open /none/c"},
