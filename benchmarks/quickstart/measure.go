@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -145,12 +146,12 @@ func (r result) numbers(latency time.Duration) numbers {
 	hits := total(r.warm, fromCache)
 	n.WarmHitRatio = ratio(hits, hits+total(r.warm, fromOrigin))
 	if bound := time.Duration(n.StraightGETs) * latency; bound > 0 {
-		n.SavedOverBound = (n.StraightSeconds - n.WarmSeconds) / bound.Seconds()
+		n.SavedOverBound = math.Round(1000*(n.StraightSeconds-n.WarmSeconds)/bound.Seconds()) / 1000
 	}
 	return n
 }
 
-func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
+func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
 
 func ratio(a, b int64) float64 {
 	if b == 0 {

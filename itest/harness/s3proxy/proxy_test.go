@@ -82,6 +82,21 @@ func mustAsk(t *testing.T, method, url, rng string, status int) []byte {
 	return b
 }
 
+// awaitRequest waits until a request is in the proxy.
+func awaitRequest(t *testing.T, p *Proxy) {
+	t.Helper()
+	deadline, tick := time.Now().Add(10*time.Second), time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for waiting := true; waiting; <-tick.C {
+		p.mu.Lock()
+		waiting = p.inFlight == 0
+		p.mu.Unlock()
+		if waiting && time.Now().After(deadline) {
+			t.Fatal("no request arrived at the proxy, or it passed at once")
+		}
+	}
+}
+
 // Each kind of request is counted as the package comment says, and Host and path arrive unchanged.
 func TestCountsByKind(t *testing.T) {
 	s := newStore(t)
@@ -236,13 +251,7 @@ func TestCloseAndUnreachable(t *testing.T) {
 		_, _, err := ask(t, "GET", p.URL()+"/lake/x", "")
 		done <- err
 	}()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for waiting := true; waiting; <-tick.C {
-		p.mu.Lock()
-		waiting = p.inFlight == 0
-		p.mu.Unlock()
-	}
+	awaitRequest(t, p)
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
@@ -264,13 +273,7 @@ func TestResetDropsRequestsInFlight(t *testing.T) {
 		defer close(done)
 		mustAsk(t, "GET", p.URL()+"/lake/x", "", 200)
 	}()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for waiting := true; waiting; <-tick.C {
-		p.mu.Lock()
-		waiting = p.inFlight == 0
-		p.mu.Unlock()
-	}
+	awaitRequest(t, p)
 	p.Reset()
 	<-done
 	if entries, _, err := p.Take(context.Background()); err != nil || len(entries) != 0 {
