@@ -15,7 +15,7 @@ help: ## list these commands
 
 .PHONY: build
 build: ## build bin/alio
-	go build -o bin/alio ./cmd/alio
+	go build -ldflags "-X main.version=$$(git describe --always --dirty --tags 2>/dev/null || echo devel)" -o bin/alio ./cmd/alio
 
 .PHONY: quickstart
 quickstart: ## Trino on TPC-DS tables three ways: straight, through Alio cold, warm (KEEP=1: leave it running; ALIO_QUICK=1: one round)
