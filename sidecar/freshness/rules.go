@@ -43,29 +43,48 @@ type Rule struct {
 	// Why is shown where rules are listed.
 	Why string
 
-	re *regexp.Regexp
+	match func(full string) bool
 }
 
 // uuid as the writers of Iceberg, Spark, Hudi and Trino put into the names of files that are written once.
-const uuid = `[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`
+var uuid = regexp.MustCompile(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`)
 
-// BuiltIn are the rules that stand after an operator's own (design section 7).
+// BuiltIn are the rules that stand after an operator's own (design section 7). They match by plain string work where they can: a rule is
+// tried at every read.
 func BuiltIn() []Rule {
 	const data = 10 * time.Second
 	object := []Kind{Object}
-	re := func(s string) *regexp.Regexp { return regexp.MustCompile(s) }
 	return []Rule{
-		{Path: "**", Answers: []Kind{Listing, NotFound}, MaxAge: 0, Why: "a stale listing or not-found hides a commit",
-			re: re(``)},
+		{Path: "**", Answers: []Kind{Listing, NotFound}, MaxAge: 0, Why: "a stale listing or not-found hides a commit", match: all},
 		{Path: "**/{_last_checkpoint,version-hint.text,hoodie.properties,*.inflight,*.requested}", Answers: object, MaxAge: 0,
-			Why: "pointers and unfinished instants move",
-			re:  re(`(^|/)(_last_checkpoint|version-hint\.text|hoodie\.properties|[^/]*\.(inflight|requested))$`)},
-		{Path: "**/.*.log.*", Answers: object, MaxAge: data, Why: "Hudi log files may grow",
-			re: re(`(^|/)\.[^/]*\.log\.[^/]*$`)},
-		{Path: "**/*<uuid>*", Answers: object, MaxAge: Forever, Why: "a name with a UUID is written once and never used again",
-			re: re(uuid + `[^/]*$`)},
-		{Path: "**", Answers: object, MaxAge: data, Why: "a plain name may be overwritten in place", re: re(``)},
+			Why: "pointers and unfinished instants move", match: isPointer},
+		{Path: "**/.*.log.*", Answers: object, MaxAge: data, Why: "Hudi log files may grow", match: isHudiLog},
+		{Path: "**/*<uuid>*", Answers: object, MaxAge: Forever, Why: "a name with a UUID is written once and never used again", match: hasUUID},
+		{Path: "**", Answers: object, MaxAge: data, Why: "a plain name may be overwritten in place", match: all},
 	}
+}
+
+func all(string) bool { return true }
+
+func base(full string) string { return full[strings.LastIndexByte(full, '/')+1:] }
+
+func isPointer(full string) bool {
+	switch name := base(full); name {
+	case "_last_checkpoint", "version-hint.text", "hoodie.properties":
+		return true
+	default:
+		return strings.HasSuffix(name, ".inflight") || strings.HasSuffix(name, ".requested")
+	}
+}
+
+func isHudiLog(full string) bool {
+	name := base(full)
+	return strings.HasPrefix(name, ".") && strings.Contains(name, ".log.")
+}
+
+func hasUUID(full string) bool {
+	name := base(full)
+	return len(name) >= 36 && strings.Count(name, "-") >= 4 && uuid.MatchString(name)
 }
 
 // Rules decide by the first rule that matches.
@@ -82,7 +101,7 @@ func NewRules(own []Rule) (*Rules, error) {
 		case rule.MaxAge < 0:
 			faults = append(faults, fmt.Sprintf("rule %d (%s): max_age %v is negative", i+1, rule.Path, rule.MaxAge))
 		}
-		rule.re = glob(rule.Path)
+		rule.match = glob(rule.Path)
 		r.rules = append(r.rules, rule)
 	}
 	if len(faults) > 0 {
@@ -96,7 +115,7 @@ func NewRules(own []Rule) (*Rules, error) {
 func (r *Rules) MaxAge(mount, path string, kind Kind) time.Duration {
 	full := mount + "/" + path
 	for i := range r.rules {
-		if r.rules[i].covers(kind) && r.rules[i].re.MatchString(full) {
+		if r.rules[i].covers(kind) && r.rules[i].match(full) {
 			return r.rules[i].MaxAge
 		}
 	}
@@ -116,7 +135,10 @@ func (r *Rule) covers(kind Kind) bool {
 }
 
 // glob compiles a pattern in which * and ? stay within a component and ** crosses components ("a/**/b" matches "a/b" too).
-func glob(pattern string) *regexp.Regexp {
+func glob(pattern string) func(string) bool {
+	if pattern == "**" {
+		return all
+	}
 	var re strings.Builder
 	re.WriteString(`^`)
 	for i := 0; i < len(pattern); {
@@ -144,7 +166,7 @@ func glob(pattern string) *regexp.Regexp {
 	}
 	re.WriteString(`$`)
 	// (?s): a key may hold any byte, newlines too.
-	return regexp.MustCompile(`(?s)` + re.String())
+	return regexp.MustCompile(`(?s)` + re.String()).MatchString
 }
 
 // Age spells the rule's max_age as configuration files do.
