@@ -85,6 +85,9 @@ func sameRowsThreeWays(ctx context.Context, t *testing.T, s *harness.Stage, quer
 		if over := float64(cold.Origin.BytesFetched) / float64(cold.Asked); over > 1.10 {
 			t.Errorf("%s: %d bytes fetched for %d asked, %.3f times; the limit is 1.10", name, cold.Origin.BytesFetched, cold.Asked, over)
 		}
+		if m, err := s.Alio.Metrics(ctx); err != nil || m[`alio_freshness_confirmations_total{by="listing"}`] == 0 {
+			t.Errorf("%s: no listing of Trino's confirmed a version (%v): it was not served by the sidecar but sent on", name, err)
+		}
 		if warm.Origin.DataGETs > 0 || warm.Origin.HEADs > 0 {
 			t.Errorf("%s: %d data GETs and %d HEADs when warm; there must be none", name, warm.Origin.DataGETs, warm.Origin.HEADs)
 		}

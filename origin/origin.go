@@ -82,6 +82,9 @@ type ListRequest struct {
 	StartAfter string // list paths greater than this; ignored when Token is set
 	Token      string // Listing.NextToken of the page before
 	MaxKeys    int    // at most this many objects and common prefixes; 0: the origin's default (1000 on S3)
+	// RestoreStatus asks where the restoration of archived objects stands. Trino asks it of every listing, to leave out what cannot
+	// be read. Origins that archive nothing leave Entry.Restore nil.
+	RestoreStatus bool
 }
 
 // Listing is one page of a listing.
@@ -95,4 +98,11 @@ type Listing struct {
 type Entry struct {
 	Object
 	StorageClass string
+	Restore      *Restore // nil: not archived, never restored, or not asked for
+}
+
+// Restore is where the restoration of an archived object stands.
+type Restore struct {
+	InProgress bool
+	Expires    time.Time // when the restored copy goes; zero while there is none
 }

@@ -329,3 +329,28 @@ func TestRangeErrors(t *testing.T) {
 		}
 	}
 }
+
+func TestListTellsTheRestoreStatus(t *testing.T) {
+	const answer = `<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key><LastModified>2026-01-02T03:04:05.000Z</LastModified>` +
+		`<ETag>"e"</ETag><Size>3</Size><StorageClass>GLACIER</StorageClass>%s</Contents></ListBucketResult>`
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		var status string
+		if r.Header.Get("X-Amz-Optional-Object-Attributes") == "RestoreStatus" {
+			status = `<RestoreStatus><IsRestoreInProgress>false</IsRestoreInProgress><RestoreExpiryDate>2026-02-03T00:00:00.000Z</RestoreExpiryDate></RestoreStatus>`
+		}
+		fmt.Fprintf(w, answer, status)
+	})
+	o := at(t, server.URL)
+	for _, ask := range []bool{false, true} {
+		l, err := o.List(t.Context(), origin.ListRequest{RestoreStatus: ask})
+		if err != nil || len(l.Entries) != 1 || l.Entries[0].StorageClass != "GLACIER" {
+			t.Fatalf("%+v, %v", l, err)
+		}
+		switch r := l.Entries[0].Restore; {
+		case (r != nil) != ask:
+			t.Errorf("asked %t, told %+v", ask, r)
+		case ask && (r.InProgress || r.Expires.Format(time.DateOnly) != "2026-02-03"):
+			t.Errorf("told %+v", r)
+		}
+	}
+}

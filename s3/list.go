@@ -32,6 +32,9 @@ func (o *Origin) List(ctx context.Context, req origin.ListRequest) (origin.Listi
 	} else if req.StartAfter != "" {
 		in.StartAfter = aws.String(o.opts.Prefix + req.StartAfter)
 	}
+	if req.RestoreStatus {
+		in.OptionalObjectAttributes = []types.OptionalObjectAttributes{types.OptionalObjectAttributesRestoreStatus}
+	}
 	if req.MaxKeys > 0 {
 		in.MaxKeys = aws.Int32(int32(min(req.MaxKeys, 1000))) // S3 answers no more than 1000
 	}
@@ -81,6 +84,9 @@ func (o *Origin) listing(out *s3.ListObjectsV2Output) (origin.Listing, error) {
 		e := origin.Entry{Object: o.describe(path, etag, *c.Size, aws.ToTime(c.LastModified)), StorageClass: string(c.StorageClass)}
 		if e.StorageClass == "" {
 			e.StorageClass = string(types.ObjectStorageClassStandard)
+		}
+		if r := c.RestoreStatus; r != nil {
+			e.Restore = &origin.Restore{InProgress: aws.ToBool(r.IsRestoreInProgress), Expires: aws.ToTime(r.RestoreExpiryDate)}
 		}
 		l.Entries = append(l.Entries, e)
 	}

@@ -43,7 +43,7 @@ func (s *Sidecar) confirmAll(mount string, l origin.Listing, sent time.Time) {
 
 // listKey is unambiguous: every field but the last is quoted or a number. It starts with mount/prefix (see fencing in Forward).
 func listKey(mount string, r origin.ListRequest) string {
-	return fmt.Sprintf("%s\x00%d %q %q %q", bookKey(mount, r.Prefix), r.MaxKeys, r.Delimiter, r.StartAfter, r.Token)
+	return fmt.Sprintf("%s\x00%d %t %q %q %q", bookKey(mount, r.Prefix), r.MaxKeys, r.RestoreStatus, r.Delimiter, r.StartAfter, r.Token)
 }
 
 // prefixOf undoes the first part of listKey.

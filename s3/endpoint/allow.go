@@ -84,7 +84,21 @@ func bucketAllowsHit(r *http.Request, q query) bool {
 			return false
 		}
 	}
-	return headersAllowHit(r.Header)
+	rest := r.Header
+	if asksRestoreStatus(r.Header) {
+		rest = r.Header.Clone()
+		rest.Del(optionalAttributes)
+	}
+	return headersAllowHit(rest)
+}
+
+// optionalAttributes asks a listing for more than it tells by itself. S3 knows one such attribute, and Trino asks for it in every listing
+// of a table: were these listings sent on, none of them would confirm a version.
+const optionalAttributes = "X-Amz-Optional-Object-Attributes"
+
+func asksRestoreStatus(h http.Header) bool {
+	v := h[optionalAttributes]
+	return len(v) == 1 && strings.TrimSpace(v[0]) == "RestoreStatus"
 }
 
 // onlyMarker reports whether the query holds nothing but the SDK's marker and a signature: a simple PUT, DELETE or HEAD.

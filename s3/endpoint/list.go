@@ -26,6 +26,7 @@ type listing struct {
 	rawToken          string // as the client sent it, to be echoed
 	maxKeys           int
 	encode            bool
+	restore           bool // asked for RestoreStatus
 }
 
 // list serves ListObjectsV2 and ListObjects.
@@ -37,6 +38,7 @@ func (x *exchange) list() error {
 	if !x.identity.grants.prefix(l.mount, l.prefix) {
 		return x.denied()
 	}
+	l.restore = asksRestoreStatus(x.r.Header)
 	var page origin.Listing
 	if l.maxKeys > 0 {
 		page, err = x.listPage(&l)
@@ -102,7 +104,7 @@ func parseMaxKeys(q query) (int, error) {
 // before ended with; a backend that is asked for what comes after "a/" finds "a/x" and folds it into "a/" again. So what is not
 // after the marker is dropped, and an empty page that is not the last is skipped, since its successor could not be named.
 func (x *exchange) listPage(l *listing) (origin.Listing, error) {
-	req := origin.ListRequest{Prefix: l.prefix, Delimiter: l.delimiter, StartAfter: l.after, Token: l.token, MaxKeys: l.maxKeys}
+	req := origin.ListRequest{Prefix: l.prefix, Delimiter: l.delimiter, StartAfter: l.after, Token: l.token, MaxKeys: l.maxKeys, RestoreStatus: l.restore}
 	for {
 		page, err := x.h.backend.List(x.r.Context(), l.mount, req)
 		if err != nil || l.v2 {
@@ -226,6 +228,14 @@ func (l *listing) xmlEntry(x *xmlWriter, e *origin.Entry) {
 		storage = "STANDARD"
 	}
 	x.text("StorageClass", storage)
+	if r := e.Restore; r != nil && l.restore {
+		x.open("RestoreStatus", "")
+		x.bool("IsRestoreInProgress", r.InProgress)
+		if !r.Expires.IsZero() {
+			x.text("RestoreExpiryDate", r.Expires.UTC().Format(s3Time))
+		}
+		x.close("RestoreStatus")
+	}
 	x.close("Contents")
 }
 
