@@ -61,26 +61,18 @@ func Trailer(tail []byte) (length int64, ok bool) {
 func ReadFooter(footer []byte, visit func(*Chunk) error) error {
 	d := &decoder{b: footer}
 	seen := false
-	for id := 0; ; {
-		next, typ, err := d.field(id)
-		if err != nil {
-			return err
-		}
-		if typ == typeStop {
-			break
-		}
-		id = next
+	err := d.fields(func(id int, typ byte) error {
 		if id != 4 { // FileMetaData.row_groups
-			err = d.skip(typ)
-		} else if seen {
-			err = d.corrupt("two lists of row groups")
-		} else {
-			seen = true
-			err = d.rowGroups(typ, visit)
+			return d.skip(typ)
 		}
-		if err != nil {
-			return err
+		if seen {
+			return d.corrupt("two lists of row groups")
 		}
+		seen = true
+		return d.rowGroups(typ, visit)
+	})
+	if err != nil {
+		return err
 	}
 	if !seen {
 		return fmt.Errorf("%w: footer without row groups", ErrCorrupt)
@@ -96,22 +88,14 @@ func (d *decoder) rowGroups(typ byte, visit func(*Chunk) error) error {
 	}
 	var c Chunk
 	for g := range n {
-		for id := 0; ; {
-			next, typ, err := d.field(id)
-			if err != nil {
-				return err
+		err := d.fields(func(id int, typ byte) error {
+			if id != 1 { // RowGroup.columns
+				return d.skip(typ)
 			}
-			if typ == typeStop {
-				break
-			}
-			if id = next; id == 1 { // RowGroup.columns
-				err = d.columns(typ, g, &c, visit)
-			} else {
-				err = d.skip(typ)
-			}
-			if err != nil {
-				return err
-			}
+			return d.columns(typ, g, &c, visit)
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -142,19 +126,11 @@ func (d *decoder) columns(typ byte, g int, c *Chunk, visit func(*Chunk) error) e
 // columnChunk reads a ColumnChunk. known is false if its bytes are elsewhere or its metadata is not readable.
 func (d *decoder) columnChunk(c *Chunk) (known bool, err error) {
 	elsewhere := false
-	for id := 0; ; {
-		next, typ, err := d.field(id)
-		if err != nil {
-			return false, err
-		}
-		if typ == typeStop {
-			return known && !elsewhere, nil
-		}
-		id = next
+	err = d.fields(func(id int, typ byte) (err error) {
 		switch id {
 		case 1: // file_path; some writers set it to "" for this file
 			if typ != typeBinary {
-				return false, d.corrupt("file_path of wire type %d", typ)
+				return d.corrupt("file_path of wire type %d", typ)
 			}
 			var n int
 			n, err = d.binary()
@@ -173,10 +149,9 @@ func (d *decoder) columnChunk(c *Chunk) (known bool, err error) {
 		default:
 			err = d.skip(typ)
 		}
-		if err != nil {
-			return false, err
-		}
-	}
+		return err
+	})
+	return known && !elsewhere, err
 }
 
 // columnMetaData reads a ColumnMetaData.
@@ -185,15 +160,7 @@ func (d *decoder) columnMetaData(typ byte, c *Chunk) error {
 		return d.corrupt("meta_data of wire type %d", typ)
 	}
 	hasSize, hasData := false, false
-	for id := 0; ; {
-		next, typ, err := d.field(id)
-		if err != nil {
-			return err
-		}
-		if typ == typeStop {
-			break
-		}
-		id = next
+	err := d.fields(func(id int, typ byte) (err error) {
 		switch id {
 		case 7:
 			hasSize = true
@@ -210,9 +177,10 @@ func (d *decoder) columnMetaData(typ byte, c *Chunk) error {
 		default:
 			err = d.skip(typ)
 		}
-		if err != nil {
-			return err
-		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	if !hasSize || !hasData {
 		return d.corrupt("column %d of row group %d has no size or no data page", c.Column, c.RowGroup)

@@ -14,23 +14,15 @@ type PageLocation struct {
 func ReadOffsetIndex(b []byte, visit func(PageLocation) error) error {
 	d := &decoder{b: b}
 	seen := false
-	for id := 0; ; {
-		next, typ, err := d.field(id)
-		if err != nil {
-			return err
+	err := d.fields(func(id int, typ byte) error {
+		if id != 1 { // OffsetIndex.page_locations
+			return d.skip(typ)
 		}
-		if typ == typeStop {
-			break
-		}
-		if id = next; id == 1 { // OffsetIndex.page_locations
-			seen = true
-			err = d.pageLocations(typ, visit)
-		} else {
-			err = d.skip(typ)
-		}
-		if err != nil {
-			return err
-		}
+		seen = true
+		return d.pageLocations(typ, visit)
+	})
+	if err != nil {
+		return err
 	}
 	if !seen {
 		return fmt.Errorf("%w: offset index without page locations", ErrCorrupt)
@@ -57,15 +49,7 @@ func (d *decoder) pageLocations(typ byte, visit func(PageLocation) error) error 
 
 func (d *decoder) pageLocation() (l PageLocation, err error) {
 	hasOffset := false
-	for id := 0; ; {
-		next, typ, err := d.field(id)
-		if err != nil {
-			return l, err
-		}
-		if typ == typeStop {
-			break
-		}
-		id = next
+	err = d.fields(func(id int, typ byte) (err error) {
 		switch id {
 		case 1:
 			hasOffset = true
@@ -77,9 +61,10 @@ func (d *decoder) pageLocation() (l PageLocation, err error) {
 		default:
 			err = d.skip(typ)
 		}
-		if err != nil {
-			return l, err
-		}
+		return err
+	})
+	if err != nil {
+		return l, err
 	}
 	if !hasOffset {
 		return l, d.corrupt("page location without an offset")

@@ -110,6 +110,21 @@ func (d *decoder) field(last int) (id int, typ byte, err error) {
 	return int(u>>1) ^ -int(u&1), h & 0x0f, nil
 }
 
+// fields reads a struct: it calls value for every field in turn, which must read or skip the field's value. An error of value ends the
+// reading and is returned as it is.
+func (d *decoder) fields(value func(id int, typ byte) error) error {
+	for id := 0; ; {
+		next, typ, err := d.field(id)
+		if err != nil || typ == typeStop {
+			return err
+		}
+		if err := value(next, typ); err != nil {
+			return err
+		}
+		id = next
+	}
+}
+
 // list reads the header of a list or set. Every element takes at least one byte, so a count is never more than what is left.
 func (d *decoder) list() (elem byte, n int, err error) {
 	h, err := d.byte()
