@@ -49,9 +49,8 @@ bench: ## micro benchmarks, then quickstart with its report written into benchma
 
 .PHONY: proto
 proto: ## generate Go from api/*.proto (there are none yet)
-	@found=$$(find api -name '*.proto' 2>/dev/null || true); \
-	if [ -z "$$found" ]; then echo "api/ holds no .proto file yet: nothing to generate. The gRPC door brings the first."; \
-	else echo "no generator is pinned for: $$found"; exit 1; fi
+	@if [ ! -d api ]; then echo "there is no api/ yet, so nothing to generate: the gRPC door brings the first .proto files"; \
+	else echo "api/ is there, but no generator is pinned: pin one in this rule"; exit 1; fi
 
 .PHONY: clean
 clean: ## remove bin/; downloads stay in $ALIO_CACHE
