@@ -16,7 +16,7 @@ import (
 	"github.com/alio-lake/alio/sidecar/config"
 )
 
-// recoverWait is how long clients are kept waiting for the cache directory after a start. Recovery reads indexes, 0.11-0.15 us a page, so what takes
+// recoverWait is how long clients are kept waiting for the cache directory after a start. Recovery reads indexes, 0.10-0.15 us a page, so what takes
 // longer is a device that hangs: then reads go to the origin until it is back.
 const recoverWait = 10 * time.Second
 
