@@ -51,8 +51,7 @@ func (t *Tier) prepareDir() error {
 	if err != nil {
 		var locked *vfs.LockedError
 		if errors.As(err, &locked) {
-			return fmt.Errorf("disk: cache directory %s is in use by another process%s: stop it or give this one a directory of its own: %w",
-				dir, pidText(locked.PID), err)
+			return fmt.Errorf("disk: %w: stop it, or give this one a directory of its own", err)
 		}
 		return fmt.Errorf("disk: lock cache directory: %w", err)
 	}
@@ -66,13 +65,6 @@ func (t *Tier) prepareDir() error {
 		return fmt.Errorf("disk: cache directory: %w", err)
 	}
 	return fsys.SyncDir(dir)
-}
-
-func pidText(pid int) string {
-	if pid == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" (pid %d)", pid)
 }
 
 // checkOwner tells whether the directory holds our identity; one that does not, but holds something else, is refused.
