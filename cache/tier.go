@@ -8,9 +8,6 @@ import (
 	"github.com/alio-lake/alio/origin"
 )
 
-// MaxPage is the largest page, in bytes.
-const MaxPage = 1 << 20
-
 // Layout says how an object is cut into pages. Implementations are immutable and safe for parallel use. (formats.Layout is one;
 // the types here are plain so that neither package needs to know the other.)
 type Layout interface {
@@ -44,6 +41,44 @@ type Disk interface {
 	// Write queues a page and returns at once; false means that the queue was full and the page was shed. data must not change
 	// afterwards. done (may be nil) is called once for a queued page, with whether it is now readable from this tier.
 	Write(k Key, class uint8, data []byte, done func(stored bool)) bool
+}
+
+// Places is what a Disk offers besides, where clients may read its segments themselves (docs/protocol.md). A Disk need not implement it. All
+// methods may be called in parallel and touch no device.
+type Places interface {
+	// Directories are those whose segments may be read by clients now. A number is never given to another directory while the process
+	// lives.
+	Directories() []Directory
+	// Place tells where a page lies now, without counting a read. It is false where the page is not there, or its device is set aside, or
+	// clients may not read that directory. The place stays right until the segment is retired; a read from it must be checked in any case.
+	Place(k Key) (Place, bool)
+	// Touch counts a read of a page that a client made itself, as Read counts its own; it returns what the page is. False: it is gone.
+	Touch(k Key) (Place, bool)
+	// Retired names the segments that were removed, or became unreadable, since a moment, and tells the moment now. ok is false if that
+	// moment is too long ago or of another process: the caller then forgets every place it knows.
+	Retired(since uint64) (gone []SegmentID, now uint64, ok bool)
+}
+
+// Directory is a directory of segments that clients may read.
+type Directory struct {
+	Number uint16
+	ID     string // its identity: 32 hex digits, in alio-disk.json within it
+	Path   string // as this process has it
+}
+
+// SegmentID names a segment file: Directory is a Directory's number, the rest is the file's name (segfile.Name). It is never used again.
+type SegmentID struct {
+	Instance  uint64
+	Seq       uint64
+	Directory uint16
+}
+
+// Place is where a page lies on disk.
+type Place struct {
+	Segment SegmentID
+	Off     int64 // of the record's header in the segment, a multiple of segfile.Align
+	Length  int   // of the page
+	Class   uint8
 }
 
 // Buf is bytes on loan: Free hands them back, after which they must not be touched. The zero Buf is empty and Free is safe on it.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/cache/segfile"
 	"github.com/alio-lake/alio/internal/vfs"
 )
 
@@ -21,7 +22,7 @@ func BenchmarkHit(b *testing.B) {
 			at := make([]int64, len(keys))
 			for i, k := range keys {
 				e, _ := h.index.peek(k)
-				files[i], at[i] = h.table.get(e.slot).file, e.location().off+int64(recordHeaderSize(size))
+				files[i], at[i] = h.table.get(e.slot).file, e.location().Off+int64(segfile.RecordHeaderSize(size))
 			}
 			p := make([]byte, size)
 			var raw, hit time.Duration
@@ -75,14 +76,14 @@ func BenchmarkOpen(b *testing.B) {
 	const segments, pages = 64, 16_000
 	part := cache.HashPart("x")
 	for s := range uint64(segments) {
-		h := segmentHeader{instance: 1, seq: s}
-		list := make([]location, pages)
+		h := segfile.Header{Instance: 1, Seq: s}
+		list := make([]segfile.Location, pages)
 		for i := range list {
-			list[i] = location{key: part.Page(int64(s)<<32|int64(i), 1), off: int64(headerSize + 128*i), length: 1}
+			list[i] = segfile.Location{Key: part.Page(int64(s)<<32|int64(i), 1), Off: int64(segfile.HeaderSize + 128*i), Length: 1}
 		}
-		end := int64(headerSize + 128*pages)
-		writeFile(b, m, t.segmentPath(1, s), 0, h.encode())
-		writeFile(b, m, t.segmentPath(1, s), end, encodeFooter(h, list, end))
+		end := int64(segfile.HeaderSize + 128*pages)
+		writeFile(b, m, t.segmentPath(1, s), 0, h.Encode())
+		writeFile(b, m, t.segmentPath(1, s), end, segfile.EncodeFooter(h, list, end))
 	}
 	for b.Loop() {
 		t, err := New(o)

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/cache/segfile"
 	"github.com/alio-lake/alio/internal/vfs"
 )
 
@@ -25,8 +26,8 @@ func segmentFiles(t testing.TB, fsys vfs.FS, dir string) []string {
 		names = append(names, filepath.Join(dir, segmentsDir, i.Name))
 	}
 	slices.SortFunc(names, func(a, b string) int {
-		_, x, _ := parseSegmentName(filepath.Base(a))
-		_, y, _ := parseSegmentName(filepath.Base(b))
+		_, x, _ := segfile.ParseName(filepath.Base(a))
+		_, y, _ := segfile.ParseName(filepath.Base(b))
 		return int(x) - int(y)
 	})
 	return names
@@ -111,29 +112,29 @@ func TestEveryByteFlippedUnderAnOpenTier(t *testing.T) {
 	k, data := sizedPage(1, 150_000)
 	rng := rand.New(rand.NewPCG(seed(t), 5))
 	served := 0
-	at := func() (location, string) {
+	at := func() (segfile.Location, string) {
 		e, ok := h.index.peek(k)
 		if !ok {
 			t.Fatal("the page is not there")
 		}
 		return e.location(), h.table.get(e.slot).path
 	}
-	flip := func(loc location, name string, off int64) {
+	flip := func(loc segfile.Location, name string, off int64) {
 		f, err := m.Open(name, true)
 		need(t, err)
 		var b [1]byte
-		_, err = f.ReadAt(b[:], loc.off+off)
+		_, err = f.ReadAt(b[:], loc.Off+off)
 		need(t, err)
 		b[0] ^= 1 << rng.IntN(8)
-		_, err = f.WriteAt(b[:], loc.off+off)
+		_, err = f.WriteAt(b[:], loc.Off+off)
 		need(t, errors.Join(err, f.Close()))
 	}
 	var offsets []int64
-	hs := int64(recordHeaderSize(len(data)))
+	hs := int64(segfile.RecordHeaderSize(len(data)))
 	for i := range hs {
 		offsets = append(offsets, i)
 	}
-	for _, i := range []int64{0, 1, blockSize - 1, blockSize, 2*blockSize - 1, 2 * blockSize, 149_999} {
+	for _, i := range []int64{0, 1, segfile.BlockSize - 1, segfile.BlockSize, 2*segfile.BlockSize - 1, 2 * segfile.BlockSize, 149_999} {
 		offsets = append(offsets, hs+i)
 	}
 	for range 100 {
@@ -231,9 +232,9 @@ func TestTornTail(t *testing.T) {
 	}
 	killed := m.Clone() // as kill -9 leaves it
 	name := segmentFiles(t, killed, "/cache")[0]
-	end := int64(headerSize)
+	end := int64(segfile.HeaderSize)
 	for range keys {
-		end += recordSize(50_000)
+		end += segfile.RecordSize(50_000)
 	}
 	for _, c := range []struct {
 		what  string
@@ -244,12 +245,12 @@ func TestTornTail(t *testing.T) {
 	}{
 		{"nothing", 0, nil, 0, 6},
 		{"cut in the last page", 0, nil, end - 1000, 5},
-		{"cut in the last header", 0, nil, end - recordSize(50_000) + 10, 5},
+		{"cut in the last header", 0, nil, end - segfile.RecordSize(50_000) + 10, 5},
 		{"garbage behind the end", end, bytes.Repeat([]byte{7}, 3000), 0, 6},
 		{"zeros behind the end", end + 100_000, []byte{0}, 0, 6},
 		{"zeros for the last page's data", end - 5000, make([]byte, 4000), 0, 5},
-		{"a bit in the third page", headerSize + 2*recordSize(50_000) + 500, []byte{^datas[2][500-64]}, 0, 2},
-		{"cut to the header", 0, nil, headerSize, 0},
+		{"a bit in the third page", segfile.HeaderSize + 2*segfile.RecordSize(50_000) + 500, []byte{^datas[2][500-64]}, 0, 2},
+		{"cut to the header", 0, nil, segfile.HeaderSize, 0},
 		{"cut to nothing", 0, nil, 1, 0},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -331,24 +332,24 @@ func TestIndexStandsForData(t *testing.T) {
 
 // TestIndexThatLies: an index whose sums are right but whose entries cannot be is not believed; the records are scanned.
 func TestIndexThatLies(t *testing.T) {
-	h := segmentHeader{instance: 3, seq: 4}
+	h := segfile.Header{Instance: 3, Seq: 4}
 	k, data := sizedPage(1, 500)
-	whole := appendRecord(h.encode(), h.seed(), headerSize, k, 2, data)
+	whole := segfile.AppendRecord(h.Encode(), h.Seed(), segfile.HeaderSize, k, 2, data)
 	end := int64(len(whole))
-	truth := location{key: k, off: headerSize, length: 500, class: 2}
-	for name, lie := range map[string]location{
-		"beyond the records": {key: k, off: end, length: 500}, "far outside": {key: k, off: 1 << 37, length: 500}, "no bytes": {key: k, off: headerSize},
-		"too long": {key: k, off: headerSize, length: cache.MaxPage + 1}, "in the header": {key: k, length: 500},
+	truth := segfile.Location{Key: k, Off: segfile.HeaderSize, Length: 500, Class: 2}
+	for name, lie := range map[string]segfile.Location{
+		"beyond the records": {Key: k, Off: end, Length: 500}, "far outside": {Key: k, Off: 1 << 37, Length: 500}, "no bytes": {Key: k, Off: segfile.HeaderSize},
+		"too long": {Key: k, Off: segfile.HeaderSize, Length: cache.MaxPage + 1}, "in the header": {Key: k, Length: 500},
 	} {
-		b := append(bytes.Clone(whole), encodeFooter(h, []location{lie}, end)...)
+		b := append(bytes.Clone(whole), segfile.EncodeFooter(h, []segfile.Location{lie}, end)...)
 		c, err := openSegment(bytes.NewReader(b), int64(len(b)))
 		if err != nil || c.sealed || len(c.pages) != 1 || c.pages[0] != truth {
 			t.Errorf("%s: %+v, %v", name, c, err)
 		}
 	}
-	b := append(bytes.Clone(whole), encodeFooter(h, []location{truth}, end)...)
-	le.PutUint32(b[len(b)-trailerSize+12:], 1<<31) // so many entries
-	le.PutUint32(b[len(b)-4:], crc(h.seed(), b[len(b)-trailerSize:len(b)-4]))
+	b := append(bytes.Clone(whole), segfile.EncodeFooter(h, []segfile.Location{truth}, end)...)
+	le.PutUint32(b[len(b)-segfile.TrailerSize+12:], 1<<31) // so many entries
+	le.PutUint32(b[len(b)-4:], segfile.Crc(h.Seed(), b[len(b)-segfile.TrailerSize:len(b)-4]))
 	if c, err := openSegment(bytes.NewReader(b), int64(len(b))); err != nil || c.sealed || len(c.pages) != 1 {
 		t.Errorf("a huge count: %+v, %v", c, err)
 	}
@@ -372,8 +373,8 @@ func TestNamesAreNeverReused(t *testing.T) {
 		}
 		seen[after[0]] = true
 		if len(before) > 0 {
-			_, old, _ := parseSegmentName(filepath.Base(before[len(before)-1]))
-			if _, seq, _ := parseSegmentName(filepath.Base(after[0])); seq <= old {
+			_, old, _ := segfile.ParseName(filepath.Base(before[len(before)-1]))
+			if _, seq, _ := segfile.ParseName(filepath.Base(after[0])); seq <= old {
 				t.Errorf("%d follows %d", seq, old)
 			}
 		}
@@ -390,10 +391,10 @@ func TestNamesAreNeverReused(t *testing.T) {
 // that are a whole record for another key, another key's record, a record copied within its segment.
 func TestForgedRecord(t *testing.T) {
 	victim, truth := sizedPage(1, 1000)
-	forger := segmentHeader{instance: 1, seq: 1}
-	inPage := int64(headerSize + recordHeaderSize(4096))
+	forger := segfile.Header{Instance: 1, Seq: 1}
+	inPage := int64(segfile.HeaderSize + segfile.RecordHeaderSize(4096))
 	page := make([]byte, 4096)
-	copy(page, appendRecord(nil, forger.seed(), inPage, victim, 0, bytes.Repeat([]byte("evil"), 250)))
+	copy(page, segfile.AppendRecord(nil, forger.Seed(), inPage, victim, 0, bytes.Repeat([]byte("evil"), 250)))
 
 	m := vfs.NewMem()
 	h := openTier(t, testOptions(m))
@@ -405,20 +406,20 @@ func TestForgedRecord(t *testing.T) {
 	genuine := e.location()
 	file := readFile(t, m, name)
 	copied := int64(400 << 10)
-	writeFile(t, m, name, copied, file[genuine.off:genuine.end()])
+	writeFile(t, m, name, copied, file[genuine.Off:genuine.End()])
 
 	for what, c := range map[string]struct {
 		key  cache.Key
 		data []byte
 		off  int64
 	}{
-		"in a page": {victim, truth, inPage}, "of another key": {victim, truth, genuine.off}, "copied": {other, data, copied},
+		"in a page": {victim, truth, inPage}, "of another key": {victim, truth, genuine.Off}, "copied": {other, data, copied},
 	} {
 		if seg, loc := h.index.acquire(c.key, 1000, &h.table); seg != nil {
 			h.drop(seg, loc)
 			h.release(seg)
 		}
-		h.index.insert(newEntry(location{key: c.key, off: c.off, length: 1000}, e.slot))
+		h.index.insert(newEntry(segfile.Location{Key: c.key, Off: c.off, Length: 1000}, e.slot))
 		if err := h.get(c.key, c.data); !errors.Is(err, cache.ErrCorrupt) {
 			t.Errorf("%s: %v", what, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/alio-lake/alio/cache/segfile"
 	"github.com/alio-lake/alio/internal/vfs"
 )
 
@@ -106,7 +107,7 @@ func (t *Tier) writeIdentity(ours bool) error {
 	if _, err := rand.Read(id[:]); err != nil {
 		return err
 	}
-	text, err := json.Marshal(identity{Format: formatVersion, ID: hex.EncodeToString(id[:]), Created: time.Now().UTC()})
+	text, err := json.Marshal(identity{Format: segfile.FormatVersion, ID: hex.EncodeToString(id[:]), Created: time.Now().UTC()})
 	if err != nil {
 		return err
 	}
@@ -175,7 +176,7 @@ func (t *Tier) otherBytes(dir string, depth int) int64 {
 			}
 			continue
 		}
-		if _, _, ok := parseSegmentName(e.Name); ok && dir == filepath.Join(t.o.Dir, segmentsDir) {
+		if _, _, ok := segfile.ParseName(e.Name); ok && dir == filepath.Join(t.o.Dir, segmentsDir) {
 			continue
 		}
 		sum += fileCharge(e)

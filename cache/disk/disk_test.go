@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/cache/segfile"
 	"github.com/alio-lake/alio/internal/vfs"
 )
 
@@ -294,7 +295,7 @@ func TestIndexMemory(t *testing.T) {
 	const pages = 100_000
 	for n := range uint64(pages) {
 		k := cache.HashPart("p").Page(int64(n), 1)
-		x.insert(newEntry(location{key: k, off: 64, length: 1}, 0))
+		x.insert(newEntry(segfile.Location{Key: k, Off: 64, Length: 1}, 0))
 		if n > 20_000 && n%5_000 == 0 {
 			if count, b := x.sizes(); float64(b)/float64(count) > 48 {
 				t.Fatalf("%d pages take %d bytes: %.1f a page", count, b, float64(b)/float64(count))

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"slices"
 	"time"
+
+	"github.com/alio-lake/alio/cache/segfile"
 )
 
 const (
@@ -106,7 +108,7 @@ func (w *writer) victim() *segment {
 	defer w.t.mu.Unlock()
 	var protectedBytes int64
 	for _, s := range w.t.segments {
-		if s.header.stream == protectedStream {
+		if s.header.Stream == uint8(protectedStream) {
 			protectedBytes += s.charge.Load()
 		}
 	}
@@ -121,10 +123,10 @@ func (w *writer) victim() *segment {
 		if s.is(stateUnknown) || s.live.Load() <= 0 {
 			return s
 		}
-		full := float64(s.end - headerSize)
-		age := float64(w.seq-s.header.seq) / float64(len(w.t.segments))
+		full := float64(s.end - segfile.HeaderSize)
+		age := float64(w.seq-s.header.Seq) / float64(len(w.t.segments))
 		value := float64(s.touched.Load()+s.live.Load())/full - age
-		if spare && s.header.stream == protectedStream {
+		if spare && s.header.Stream == uint8(protectedStream) {
 			value += sparedValue
 		}
 		if best == nil || value < least {
@@ -136,31 +138,31 @@ func (w *writer) victim() *segment {
 
 // carry writes the victim's pages that are worth it into an active segment: first those of protected classes that were read, then others that
 // were read, then protected ones that share the segment with data. At most a quarter of the victim, so that eviction always gains.
-func (w *writer) carry(v *segment, pages []location, s stream) {
+func (w *writer) carry(v *segment, pages []segfile.Location, s stream) {
 	type candidate struct {
-		loc  location
+		loc  segfile.Location
 		rank int
 	}
 	var chosen []candidate
 	for _, p := range pages {
-		e, ok := w.t.index.peek(p.key)
-		if !ok || e.slot != v.slot || e.location().off != p.off {
+		e, ok := w.t.index.peek(p.Key)
+		if !ok || e.slot != v.slot || e.location().Off != p.Off {
 			continue
 		}
-		read, protected := e.meta&touchedFlag != 0, w.t.o.Protected(p.class)
+		read, protected := e.meta&touchedFlag != 0, w.t.o.Protected(p.Class)
 		switch {
 		case read && protected:
 			chosen = append(chosen, candidate{p, 0})
 		case read:
 			chosen = append(chosen, candidate{p, 1})
-		case protected && v.header.stream != protectedStream:
+		case protected && v.header.Stream != uint8(protectedStream):
 			chosen = append(chosen, candidate{p, 2})
 		}
 	}
 	slices.SortStableFunc(chosen, func(a, b candidate) int { return a.rank - b.rank })
 	budget := min(w.t.o.SegmentSize, v.end) / carryShare
 	for _, c := range chosen {
-		if size := recordSize(c.loc.length); size <= budget && w.carryPage(v, c.loc, s) {
+		if size := segfile.RecordSize(c.loc.Length); size <= budget && w.carryPage(v, c.loc, s) {
 			budget -= size
 		}
 		if w.t.paused() {
@@ -171,31 +173,31 @@ func (w *writer) carry(v *segment, pages []location, s stream) {
 }
 
 // carryPage copies one page, checked, into the segment where it belongs: that of its class, or the one just made, if they have room.
-func (w *writer) carryPage(v *segment, p location, s stream) bool {
+func (w *writer) carryPage(v *segment, p segfile.Location, s stream) bool {
 	target := w.carryTarget(p, s)
 	if target == nil {
 		return false
 	}
-	plan := planRead(p, 0, p.length)
-	b := w.t.buffers.get(plan.data)
+	plan := segfile.PlanRead(p, 0, p.Length)
+	b := w.t.buffers.get(plan.Data)
 	defer b.free()
-	if plan.read(v.file, false, b.b) != nil || !plan.check(v.seed, b.b) {
+	if readPlanned(plan, v.file, false, b.b) != nil || !plan.Check(v.seed, b.b) {
 		return false
 	}
-	to := pendingPage{loc: location{key: p.key, length: p.length, class: p.class}, from: v, old: p.off}
-	w.append(target, to, b.b[plan.header:plan.header+p.length])
+	to := pendingPage{loc: segfile.Location{Key: p.Key, Length: p.Length, Class: p.Class}, from: v, old: p.Off}
+	w.append(target, to, b.b[plan.Header:plan.Header+p.Length])
 	return true
 }
 
-func (w *writer) carryTarget(p location, s stream) *segment {
+func (w *writer) carryTarget(p segfile.Location, s stream) *segment {
 	own := probation
 	if w.apart {
 		own = hot
-		if w.t.o.Protected(p.class) {
+		if w.t.o.Protected(p.Class) {
 			own = protectedStream
 		}
 	}
-	if w.fits(w.active[own], p.length) {
+	if w.fits(w.active[own], p.Length) {
 		return w.active[own]
 	}
 	if own == hot && !w.hotFull {
@@ -203,7 +205,7 @@ func (w *writer) carryTarget(p location, s stream) *segment {
 		w.seal(hot)
 		w.hotFull = true // restoreRoom makes a new one as soon as there is room
 	}
-	if w.fits(w.active[s], p.length) && s != protectedStream {
+	if w.fits(w.active[s], p.Length) && s != protectedStream {
 		return w.active[s]
 	}
 	return nil
@@ -211,7 +213,7 @@ func (w *writer) carryTarget(p location, s stream) *segment {
 
 // remove unlinks a segment and drops its pages, which are listed in pages or, if that could not be read (whole is false), found by
 // walking the index. Its room comes back when the last reader lets go.
-func (w *writer) remove(v *segment, pages []location, whole bool) error {
+func (w *writer) remove(v *segment, pages []segfile.Location, whole bool) error {
 	t := w.t
 	if err := t.o.FS.Remove(v.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		v.failed = time.Now().Add(removeRetry).UnixNano()
@@ -220,9 +222,9 @@ func (w *writer) remove(v *segment, pages []location, whole bool) error {
 	}
 	var evicted int64
 	for _, p := range pages {
-		if removed, touched := t.index.remove(p.key, v.slot, p.off); removed {
-			v.lose(p.length, touched)
-			evicted += int64(p.length)
+		if removed, touched := t.index.remove(p.Key, v.slot, p.Off); removed {
+			v.lose(p.Length, touched)
+			evicted += int64(p.Length)
 		}
 	}
 	if !whole {

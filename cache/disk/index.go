@@ -1,13 +1,17 @@
 package disk
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/cache/segfile"
 )
+
+var le = binary.LittleEndian
 
 // entry is a page in the index: 28 bytes without a pointer, so that the garbage collector never looks at them.
 type entry struct {
@@ -24,14 +28,14 @@ const (
 	touchedFlag = 1 << 31
 )
 
-func newEntry(p location, slot uint16) entry {
-	return entry{key: p.key, off: uint32(p.off / align), meta: uint32(p.length) | uint32(p.class)<<lengthBits, slot: slot}
+func newEntry(p segfile.Location, slot uint16) entry {
+	return entry{key: p.Key, off: uint32(p.Off / segfile.Align), meta: uint32(p.Length) | uint32(p.Class)<<lengthBits, slot: slot}
 }
 
 func (e *entry) length() int { return int(e.meta & lengthMask) }
 
-func (e *entry) location() location {
-	return location{key: e.key, off: int64(e.off) * align, length: e.length(), class: uint8(e.meta >> lengthBits)}
+func (e *entry) location() segfile.Location {
+	return segfile.Location{Key: e.key, Off: int64(e.off) * segfile.Align, Length: e.length(), Class: uint8(e.meta >> lengthBits)}
 }
 
 // shards of the index. Each has its own lock, and grows alone: at 67 million pages that moves 7 MB at a time.
@@ -88,10 +92,10 @@ func (x *index) insert(e entry) bool {
 
 // insertAll adds a segment's pages, those of a shard together: that takes each lock once and stays in one part of memory, which at a
 // restart is most of the time. It returns how many were new and the bytes of their records.
-func (x *index) insertAll(pages []location, slot uint16) (n, bytes int64) {
+func (x *index) insertAll(pages []segfile.Location, slot uint16) (n, bytes int64) {
 	var first [shards + 1]int
 	for i := range pages {
-		first[int(pages[i].key[15])+1]++
+		first[int(pages[i].Key[15])+1]++
 	}
 	for i := range shards {
 		first[i+1] += first[i]
@@ -99,7 +103,7 @@ func (x *index) insertAll(pages []location, slot uint16) (n, bytes int64) {
 	sorted := make([]entry, len(pages))
 	next := first
 	for i := range pages {
-		at := &next[pages[i].key[15]]
+		at := &next[pages[i].Key[15]]
 		sorted[*at] = newEntry(pages[i], slot)
 		*at++
 	}
@@ -110,7 +114,7 @@ func (x *index) insertAll(pages []location, slot uint16) (n, bytes int64) {
 			s.fetch(group)
 			for j := range group {
 				if s.insert(group[j]) {
-					n, bytes = n+1, bytes+recordSize(group[j].length())
+					n, bytes = n+1, bytes+segfile.RecordSize(group[j].length())
 				}
 			}
 		}
@@ -171,7 +175,7 @@ func (x *index) reserve(n int) {
 
 // at says whether the entry i is the page at off in the slot's segment.
 func (s *shard) at(i int, slot uint16, off int64) bool {
-	return s.slots[i].slot == slot && s.slots[i].off == uint32(off/align)
+	return s.slots[i].slot == slot && s.slots[i].off == uint32(off/segfile.Align)
 }
 
 // remove takes a page out if it still lies there; it reports whether it did, and whether the page had been read.
@@ -245,25 +249,25 @@ func (x *index) peek(k cache.Key) (entry, bool) {
 
 // acquire finds a page of the length asked for, marks it touched and takes hold of its segment; the caller releases it. It is safe
 // against eviction because a slot is given away only after every entry of it has been removed under the shard's lock.
-func (x *index) acquire(k cache.Key, length int, table *segmentTable) (*segment, location) {
+func (x *index) acquire(k cache.Key, length int, table *segmentTable) (*segment, segfile.Location) {
 	s := x.shard(k)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	i, found := s.find(&k)
 	if !found {
-		return nil, location{}
+		return nil, segfile.Location{}
 	}
 	e := &s.slots[i]
 	meta := atomic.LoadUint32(&e.meta)
 	if int(meta&lengthMask) != length {
-		return nil, location{}
+		return nil, segfile.Location{}
 	}
 	seg := table.get(e.slot)
 	seg.refs.Add(1)
 	if meta&touchedFlag == 0 && atomic.OrUint32(&e.meta, touchedFlag)&touchedFlag == 0 {
-		seg.touched.Add(recordSize(length))
+		seg.touched.Add(segfile.RecordSize(length))
 	}
-	return seg, location{key: k, off: int64(e.off) * align, length: length, class: uint8(meta >> lengthBits)}
+	return seg, segfile.Location{Key: k, Off: int64(e.off) * segfile.Align, Length: length, Class: uint8(meta >> lengthBits)}
 }
 
 // removeSlot drops every page of a segment whose own index cannot be read: it walks everything.

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/cache/segfile"
 	"github.com/alio-lake/alio/internal/vfs"
 )
 
@@ -118,13 +119,13 @@ func checkLive(t *testing.T, tier *Tier) {
 	for i := range tier.index.shards {
 		for _, e := range tier.index.shards[i].slots {
 			if e.meta != 0 {
-				live[e.slot] += recordSize(e.length())
+				live[e.slot] += segfile.RecordSize(e.length())
 			}
 		}
 	}
 	for _, s := range tier.segments {
 		if got := s.live.Load(); got != live[s.slot] || s.touched.Load() < 0 || s.touched.Load() > got {
-			t.Errorf("segment %d: %d live bytes counted, %d in the index, %d touched", s.header.seq, got, live[s.slot], s.touched.Load())
+			t.Errorf("segment %d: %d live bytes counted, %d in the index, %d touched", s.header.Seq, got, live[s.slot], s.touched.Load())
 		}
 	}
 }

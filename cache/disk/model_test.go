@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/cache/segfile"
 	"github.com/alio-lake/alio/internal/vfs"
 )
 
@@ -188,12 +189,12 @@ func (m *model) restart(mem *vfs.Mem) {
 func TestIndexAgainstMap(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed(t), 3))
 	var x index
-	want := map[cache.Key]location{}
+	want := map[cache.Key]segfile.Location{}
 	part := cache.HashPart("x")
 	for range 60_000 {
 		k := part.Page(rng.Int64N(3000), 1)
 		k[15] &= 3 // few shards, so that they fill and wrap
-		p := location{key: k, off: align * (1 + rng.Int64N(1000)), length: 1 + rng.IntN(cache.MaxPage), class: uint8(rng.IntN(256))}
+		p := segfile.Location{Key: k, Off: segfile.Align * (1 + rng.Int64N(1000)), Length: 1 + rng.IntN(cache.MaxPage), Class: uint8(rng.IntN(256))}
 		old, had := want[k]
 		switch rng.IntN(4) {
 		case 0, 1:
@@ -204,18 +205,18 @@ func TestIndexAgainstMap(t *testing.T) {
 				want[k] = p
 			}
 		case 2:
-			if ok, _ := x.remove(k, 5, old.off); ok != had {
+			if ok, _ := x.remove(k, 5, old.Off); ok != had {
 				t.Fatal("remove is wrong")
 			}
 			delete(want, k)
 		case 3:
-			if ok, _ := x.move(newEntry(p, 5), 5, old.off); ok != had {
+			if ok, _ := x.move(newEntry(p, 5), 5, old.Off); ok != had {
 				t.Fatal("move is wrong")
 			}
 			if had {
 				want[k] = p
 			}
-			if ok, _ := x.remove(k, 6, p.off); ok {
+			if ok, _ := x.remove(k, 6, p.Off); ok {
 				t.Fatal("removed although it lies in another segment")
 			}
 		}

@@ -8,35 +8,19 @@ import (
 	"time"
 
 	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/cache/segfile"
 	"github.com/alio-lake/alio/internal/vfs"
 )
 
-// readPlan says which bytes of a segment answer a read: the record's header, which holds the sums, and the blocks touched.
-type readPlan struct {
-	loc    location
-	header int   // bytes of the record's header
-	first  int   // the first block
-	data   int   // bytes from the first block's start to the last block's end
-	at     int64 // of the first block in the segment
-	skip   int   // bytes of the first block before what was asked for
-}
-
-func planRead(loc location, off, n int) readPlan {
-	hs := recordHeaderSize(loc.length)
-	first := off / blockSize
-	end := min(((off+n-1)/blockSize+1)*blockSize, loc.length)
-	return readPlan{loc: loc, header: hs, first: first, data: end - first*blockSize, at: loc.off + int64(hs+first*blockSize), skip: off - first*blockSize}
-}
-
-// read fills b with the header and then the blocks: in one call where they are neighbours, else in two. now asks for what needs no wait.
-func (p readPlan) read(f vfs.File, now bool, b []byte) error {
-	if p.first == 0 {
-		return readWhole(f, now, b[:p.header+p.data], p.loc.off)
+// readPlanned fills b with the header and then the blocks: in one call where they are neighbours, else in two. now asks for what needs no wait.
+func readPlanned(p segfile.Plan, f vfs.File, now bool, b []byte) error {
+	if p.First == 0 {
+		return readWhole(f, now, b[:p.Header+p.Data], p.Loc.Off)
 	}
-	if err := readWhole(f, now, b[:p.header], p.loc.off); err != nil {
+	if err := readWhole(f, now, b[:p.Header], p.Loc.Off); err != nil {
 		return err
 	}
-	return readWhole(f, now, b[p.header:p.header+p.data], p.at)
+	return readWhole(f, now, b[p.Header:p.Header+p.Data], p.At)
 }
 
 func readWhole(f vfs.File, now bool, b []byte, off int64) (err error) {
@@ -46,15 +30,6 @@ func readWhole(f vfs.File, now bool, b []byte, off int64) (err error) {
 		_, err = f.ReadAt(b, off)
 	}
 	return err // which is nil only if all was read
-}
-
-// check compares what was read with the sums, after the header that holds them has proved itself.
-func (p readPlan) check(seed uint32, b []byte) bool {
-	r, need, err := parseRecord(b[:p.header], seed, p.loc.off)
-	if err != nil || need > 0 || r.key != p.loc.key || r.length != p.loc.length {
-		return false
-	}
-	return checkBlocks(b[:p.header], p.first, b[p.header:p.header+p.data])
 }
 
 // Read implements cache.Disk. A hit whose bytes are in the page cache costs one preadv2 and no allocation. ctx's own error is returned when it
@@ -71,7 +46,7 @@ func (t *Tier) Read(ctx context.Context, k cache.Key, pageLen, off, n int) (cach
 		t.metrics.absent.Inc()
 		return cache.Buf{}, cache.ErrAbsent
 	}
-	p := planRead(loc, off, n)
+	p := segfile.PlanRead(loc, off, n)
 	if t.health.aside() {
 		if t.health.startProbe() {
 			go t.probe(seg, p)
@@ -80,8 +55,8 @@ func (t *Tier) Read(ctx context.Context, k cache.Key, pageLen, off, n int) (cach
 		}
 		return t.sick()
 	}
-	b := t.buffers.get(p.data)
-	err := p.read(seg.file, true, b.b)
+	b := t.buffers.get(p.Data)
+	err := readPlanned(p, seg.file, true, b.b)
 	if errors.Is(err, vfs.ErrWouldBlock) {
 		var mine bool
 		if mine, err = t.readSlow(ctx, seg, p, b); !mine {
@@ -97,16 +72,16 @@ func (t *Tier) sick() (cache.Buf, error) {
 }
 
 // answer turns a read that ended into the caller's result, and lets go of the segment.
-func (t *Tier) answer(seg *segment, p readPlan, b *buffer, n int, err error) (cache.Buf, error) {
+func (t *Tier) answer(seg *segment, p segfile.Plan, b *buffer, n int, err error) (cache.Buf, error) {
 	defer t.release(seg)
-	if err == nil && p.check(seg.seed, b.b) {
+	if err == nil && p.Check(seg.seed, b.b) {
 		t.metrics.hit.Inc()
-		start := p.header + p.skip
+		start := p.Header + p.Skip
 		return cache.NewBuf(b.b[start:start+n:start+n], b.free), nil
 	}
 	b.free()
 	// Whether its bytes are wrong, or the device cannot read them: the page is gone.
-	t.drop(seg, p.loc)
+	t.drop(seg, p.Loc)
 	if err != nil && err != io.EOF {
 		t.deviceFailed(err)
 		return t.sick()
@@ -125,15 +100,15 @@ func (t *Tier) gaveUp(err error) (cache.Buf, error) {
 }
 
 // drop takes a page out of the index.
-func (t *Tier) drop(seg *segment, loc location) {
-	if removed, touched := t.index.remove(loc.key, seg.slot, loc.off); removed {
-		seg.lose(loc.length, touched)
+func (t *Tier) drop(seg *segment, loc segfile.Location) {
+	if removed, touched := t.index.remove(loc.Key, seg.slot, loc.Off); removed {
+		seg.lose(loc.Length, touched)
 	}
 }
 
 // readSlow reads on a goroutine of its own, of which there are at most Options.Readers, and waits for it until the deadline. mine says that the
 // buffer and the segment are the caller's again. If not, the goroutine keeps both until the device lets it go, and err says why.
-func (t *Tier) readSlow(ctx context.Context, seg *segment, p readPlan, b *buffer) (mine bool, err error) {
+func (t *Tier) readSlow(ctx context.Context, seg *segment, p segfile.Plan, b *buffer) (mine bool, err error) {
 	timer := time.NewTimer(t.o.ReadDeadline)
 	defer timer.Stop()
 	select {
@@ -156,7 +131,7 @@ func (t *Tier) readSlow(ctx context.Context, seg *segment, p readPlan, b *buffer
 	done := make(chan error)
 	left := make(chan struct{})
 	go func() {
-		err := p.read(seg.file, false, b.b)
+		err := readPlanned(p, seg.file, false, b.b)
 		<-t.slow
 		select {
 		case done <- err:
@@ -191,9 +166,9 @@ func (t *Tier) deviceFailed(err error) {
 }
 
 // probe reads a page from a device that was set aside. Nobody waits for it.
-func (t *Tier) probe(seg *segment, p readPlan) {
-	b := make([]byte, p.header+p.data)
-	err := p.read(seg.file, false, b)
+func (t *Tier) probe(seg *segment, p segfile.Plan) {
+	b := make([]byte, p.Header+p.Data)
+	err := readPlanned(p, seg.file, false, b)
 	t.release(seg)
 	t.health.endProbe(err == nil)
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/alio-lake/alio/cache/segfile"
 	"github.com/alio-lake/alio/internal/vfs"
 )
 
@@ -30,7 +31,7 @@ func (t *Tier) recoverSegments(ctx context.Context) error {
 	t.used.Store(t.otherBytes(t.o.Dir, 0) + t.o.slack())
 	for _, f := range all {
 		t.used.Add(f.seg.charge.Load())
-		t.w.seq = max(t.w.seq, f.seg.header.seq)
+		t.w.seq = max(t.w.seq, f.seg.header.Seq)
 	}
 	t.index.reserve(t.countPages(all))
 	if err := t.openAll(ctx, all); err != nil {
@@ -74,18 +75,18 @@ func (t *Tier) listSegments() ([]*found, error) {
 	}
 	var all []*found
 	for _, info := range infos {
-		instance, seq, ok := parseSegmentName(info.Name)
+		instance, seq, ok := segfile.ParseName(info.Name)
 		if !ok || info.Dir {
 			continue
 		}
-		seg := &segment{header: segmentHeader{instance: instance, seq: seq}, path: t.segmentPath(instance, seq)}
+		seg := &segment{header: segfile.Header{Instance: instance, Seq: seq}, path: t.segmentPath(instance, seq)}
 		seg.set(stateUnknown)
 		seg.refs.Store(1)
 		seg.charge.Store(fileCharge(info))
 		all = append(all, &found{seg: seg, info: info})
 	}
 	slices.SortStableFunc(all, func(a, b *found) int {
-		switch x, y := a.seg.header.seq, b.seg.header.seq; {
+		switch x, y := a.seg.header.Seq, b.seg.header.Seq; {
 		case x < y:
 			return -1
 		case x > y:
@@ -110,9 +111,9 @@ func (t *Tier) countPages(all []*found) int {
 			return
 		}
 		all[i].seg.file = f
-		var b [trailerSize]byte
-		if size := all[i].info.Size; size >= headerSize+trailerSize && readFull(f, b[:], size-trailerSize) == nil && [8]byte(b[:8]) == trailerMagic {
-			counts[i] = int(min(int64(le.Uint32(b[12:])), size/(2*align)))
+		var b [segfile.TrailerSize]byte
+		if size := all[i].info.Size; size >= segfile.HeaderSize+segfile.TrailerSize && readFull(f, b[:], size-segfile.TrailerSize) == nil && [8]byte(b[:8]) == segfile.TrailerMagic {
+			counts[i] = int(min(int64(le.Uint32(b[12:])), size/(2*segfile.Align)))
 		}
 	})
 	sum := 0
@@ -144,7 +145,7 @@ func forAll(n int, do func(i int)) {
 func (t *Tier) openAll(ctx context.Context, all []*found) error {
 	for _, f := range all { // slots are given by one goroutine
 		if f.seg.file != nil && !t.table.add(f.seg) {
-			f.err = errors.Join(errDamaged, f.seg.file.Close())
+			f.err = errors.Join(segfile.ErrDamaged, f.seg.file.Close())
 			f.seg.file = nil
 		}
 	}
@@ -155,13 +156,13 @@ func (t *Tier) openAll(ctx context.Context, all []*found) error {
 		}
 		f.c, f.err = openSegment(f.seg.file, f.info.Size)
 		want := f.seg.header
-		if f.err == nil && (f.c.header.instance != want.instance || f.c.header.seq != want.seq) {
-			f.err = fmt.Errorf("%w: its header names another segment", errDamaged)
+		if f.err == nil && (f.c.header.Instance != want.Instance || f.c.header.Seq != want.Seq) {
+			f.err = fmt.Errorf("%w: its header names another segment", segfile.ErrDamaged)
 		}
 		if f.err != nil {
 			return
 		}
-		f.seg.header, f.seg.seed = f.c.header, f.c.header.seed()
+		f.seg.header, f.seg.seed = f.c.header, f.c.header.Seed()
 		n, bytes := t.index.insertAll(f.c.pages, f.seg.slot)
 		f.seg.pages.Add(n)
 		f.seg.live.Add(bytes)
@@ -184,7 +185,7 @@ func (t *Tier) openAll(ctx context.Context, all []*found) error {
 func (t *Tier) adopt(f *found, r *Recovery) bool {
 	seg := f.seg
 	switch {
-	case f.err == nil && len(f.c.pages) == 0 && !f.c.sealed, errors.Is(f.err, errDamaged):
+	case f.err == nil && len(f.c.pages) == 0 && !f.c.sealed, errors.Is(f.err, segfile.ErrDamaged):
 		r.Discarded++
 		t.discard(seg)
 		return false
@@ -229,7 +230,7 @@ func (t *Tier) discard(seg *segment) {
 // sealRecovered cuts the torn tail off a segment that a crash left unsealed, and gives it its index. If the device does not take that,
 // the pages are served all the same.
 func (w *writer) sealRecovered(seg *segment) {
-	grow := wholeBlocks(footerSize(len(seg.listed)))
+	grow := wholeBlocks(segfile.FooterSize(len(seg.listed)))
 	if !w.hasRoom(grow) {
 		return
 	}

@@ -1,12 +1,10 @@
 package disk
 
 import (
-	"fmt"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync/atomic"
 
+	"github.com/alio-lake/alio/cache/segfile"
 	"github.com/alio-lake/alio/internal/vfs"
 )
 
@@ -40,7 +38,7 @@ var stateNames = [segStates]string{"active", "sealed", "abandoned", "unknown", "
 type segment struct {
 	slot   uint16
 	path   string
-	header segmentHeader
+	header segfile.Header
 	seed   uint32
 	file   vfs.File // nil in stateUnknown
 
@@ -51,10 +49,10 @@ type segment struct {
 	touched atomic.Int64 // of these, bytes read since they were written
 	pages   atomic.Int64 // that the index points to
 
-	listed []location // pages in it, until it is sealed
-	end    int64      // where its records end
-	size   int64      // of the file
-	failed int64      // unix nanoseconds before which it is not tried as a victim, since its removal failed
+	listed []segfile.Location // pages in it, until it is sealed
+	end    int64              // where its records end
+	size   int64              // of the file
+	failed int64              // unix nanoseconds before which it is not tried as a victim, since its removal failed
 }
 
 func (s *segment) is(st segState) bool { return segState(s.state.Load()) == st }
@@ -62,15 +60,15 @@ func (s *segment) set(st segState)     { s.state.Store(int32(st)) }
 
 // gain and lose keep the counts of what the index points to.
 func (s *segment) gain(length int) {
-	s.live.Add(recordSize(length))
+	s.live.Add(segfile.RecordSize(length))
 	s.pages.Add(1)
 }
 
 func (s *segment) lose(length int, touched bool) {
-	s.live.Add(-recordSize(length))
+	s.live.Add(-segfile.RecordSize(length))
 	s.pages.Add(-1)
 	if touched {
-		s.touched.Add(-recordSize(length))
+		s.touched.Add(-segfile.RecordSize(length))
 	}
 }
 
@@ -98,23 +96,8 @@ func (t *segmentTable) add(s *segment) bool {
 
 func (t *segmentTable) clear(s *segment) { t.slots[s.slot].Store(nil) }
 
-// segmentName is "<instance>-<seq>.seg" in hex. The instance is drawn at random at every start, and the seq only grows, so no name is
-// ever used again.
-func segmentName(instance, seq uint64) string { return fmt.Sprintf("%016x-%08x.seg", instance, seq) }
-
-func parseSegmentName(name string) (instance, seq uint64, ok bool) {
-	base, isSeg := strings.CutSuffix(name, ".seg")
-	i, s, isPair := strings.Cut(base, "-")
-	if !isSeg || !isPair {
-		return 0, 0, false
-	}
-	instance, err1 := strconv.ParseUint(i, 16, 64)
-	seq, err2 := strconv.ParseUint(s, 16, 64)
-	return instance, seq, err1 == nil && err2 == nil && segmentName(instance, seq) == name
-}
-
 func (t *Tier) segmentPath(instance, seq uint64) string {
-	return filepath.Join(t.o.Dir, segmentsDir, segmentName(instance, seq))
+	return filepath.Join(t.o.Dir, segmentsDir, segfile.Name(instance, seq))
 }
 
 // release lets go of a segment. The last to let go does not close it, since freeing the blocks of a removed file takes

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/cache/segfile"
 )
 
 const (
@@ -44,7 +45,7 @@ type writer struct {
 
 // pendingPage is a page in the buffer.
 type pendingPage struct {
-	loc  location
+	loc  segfile.Location
 	done func(stored bool)
 	from *segment // a carried page's segment until now, else nil
 	old  int64    // where it lies there
@@ -118,7 +119,7 @@ func (w *writer) store(s stream, it item) {
 		it.finish(false)
 		return
 	}
-	w.append(seg, pendingPage{loc: location{key: it.key, length: len(it.data), class: it.class}, done: it.done}, it.data)
+	w.append(seg, pendingPage{loc: segfile.Location{Key: it.key, Length: len(it.data), Class: it.class}, done: it.done}, it.data)
 }
 
 // append encodes a page at the end of a segment that has room for it.
@@ -127,10 +128,10 @@ func (w *writer) append(seg *segment, p pendingPage, data []byte) {
 		w.flush()
 		w.bufFor = seg
 	}
-	p.loc.off = seg.end + int64(len(w.buf))
-	w.buf = appendRecord(w.buf, seg.seed, p.loc.off, p.loc.key, p.loc.class, data)
+	p.loc.Off = seg.end + int64(len(w.buf))
+	w.buf = segfile.AppendRecord(w.buf, seg.seed, p.loc.Off, p.loc.Key, p.loc.Class, data)
 	w.pending = append(w.pending, p)
-	w.inBuf[p.loc.key] = struct{}{}
+	w.inBuf[p.loc.Key] = struct{}{}
 	if len(w.buf) >= flushAt {
 		w.flush()
 	}
@@ -145,12 +146,12 @@ func (w *writer) fits(seg *segment, length int) bool {
 	if w.bufFor == seg {
 		end, pages = end+int64(len(w.buf)), pages+len(w.pending)
 	}
-	return end+recordSize(length)+footerSize(pages) <= w.t.o.SegmentSize
+	return end+segfile.RecordSize(length)+segfile.FooterSize(pages) <= w.t.o.SegmentSize
 }
 
 // segmentFor returns the stream's active segment with room for a page, sealing a full one and making the next.
 func (w *writer) segmentFor(s stream, length int) (*segment, error) {
-	if headerSize+recordSize(length)+footerSize(1) > w.t.o.SegmentSize {
+	if segfile.HeaderSize+segfile.RecordSize(length)+segfile.FooterSize(1) > w.t.o.SegmentSize {
 		return nil, errPageTooLarge
 	}
 	for range 3 { // what is carried into a new segment may fill it
@@ -212,15 +213,15 @@ func (w *writer) published(seg *segment, pages []pendingPage, written int64) {
 		e := newEntry(p.loc, seg.slot)
 		if p.from != nil {
 			if moved, touched := w.t.index.move(e, p.from.slot, p.old); moved {
-				p.from.lose(p.loc.length, touched)
-				seg.gain(p.loc.length)
-				w.t.metrics.carried.Add(float64(p.loc.length))
+				p.from.lose(p.loc.Length, touched)
+				seg.gain(p.loc.Length)
+				w.t.metrics.carried.Add(float64(p.loc.Length))
 			}
 			continue
 		}
-		seg.gain(p.loc.length) // before a reader can find it and lose it again
+		seg.gain(p.loc.Length) // before a reader can find it and lose it again
 		if !w.t.index.insert(e) {
-			seg.lose(p.loc.length, false)
+			seg.lose(p.loc.Length, false)
 		}
 		w.t.metrics.stored.Inc()
 		p.finish(true)
@@ -231,8 +232,8 @@ func (w *writer) published(seg *segment, pages []pendingPage, written int64) {
 func (w *writer) create(s stream) error {
 	t := w.t
 	w.seq++ // also after a failure: no name is used twice
-	seg := &segment{header: segmentHeader{instance: t.instance, seq: w.seq, created: time.Now().Unix(), stream: s}, end: headerSize}
-	seg.seed, seg.path = seg.header.seed(), t.segmentPath(t.instance, w.seq)
+	seg := &segment{header: segfile.Header{Instance: t.instance, Seq: w.seq, Created: time.Now().Unix(), Stream: uint8(s)}, end: segfile.HeaderSize}
+	seg.seed, seg.path = seg.header.Seed(), t.segmentPath(t.instance, w.seq)
 	seg.charge.Store(t.o.charge())
 	f, err := t.o.FS.Create(seg.path, 0o640)
 	if err != nil {
@@ -242,7 +243,7 @@ func (w *writer) create(s stream) error {
 	t.used.Add(seg.charge.Load())
 	err = f.Preallocate(t.o.SegmentSize)
 	if err == nil {
-		_, err = f.WriteAt(seg.header.encode(), 0)
+		_, err = f.WriteAt(seg.header.Encode(), 0)
 	}
 	if err == nil && !t.table.add(seg) {
 		err = errors.New("too many segments")
@@ -291,7 +292,7 @@ func (w *writer) writeIndex(seg *segment) error {
 	if err := sync(); err != nil {
 		return err
 	}
-	footer := encodeFooter(seg.header, seg.listed, seg.end)
+	footer := segfile.EncodeFooter(seg.header, seg.listed, seg.end)
 	if _, err := seg.file.WriteAt(footer, seg.end); err != nil {
 		return err
 	}
