@@ -65,6 +65,7 @@ func (t *Tier) prepareDir() error {
 	if err := fsys.MkdirAll(filepath.Join(dir, segmentsDir), 0o750); err != nil {
 		return fmt.Errorf("disk: cache directory: %w", err)
 	}
+	t.probePunch()
 	return fsys.SyncDir(dir)
 }
 
@@ -107,6 +108,7 @@ func (t *Tier) writeIdentity(ours bool) error {
 	if _, err := rand.Read(id[:]); err != nil {
 		return err
 	}
+	t.setID(hex.EncodeToString(id[:]))
 	text, err := json.Marshal(identity{Format: segfile.FormatVersion, ID: hex.EncodeToString(id[:]), Created: time.Now().UTC()})
 	if err != nil {
 		return err
@@ -156,7 +158,14 @@ func (t *Tier) readIdentity(path string) error {
 	if raw, err := hex.DecodeString(id.ID); err != nil || len(raw) != 16 {
 		return fmt.Errorf("its id is %q", id.ID)
 	}
+	t.setID(id.ID)
 	return nil
+}
+
+func (t *Tier) setID(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.id = id
 }
 
 // otherBytes is what the directory takes besides segments: directories, identity, lock, and whatever somebody put there.

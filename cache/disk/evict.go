@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/alio-lake/alio/cache"
 	"github.com/alio-lake/alio/cache/segfile"
 )
 
@@ -238,6 +239,7 @@ func (w *writer) remove(v *segment, pages []segfile.Location, whole bool) error 
 	}
 	t.unlinked++
 	t.mu.Unlock()
+	t.retired.add(cache.SegmentID{Instance: v.header.Instance, Seq: v.header.Seq, Directory: t.number})
 	v.listed = nil
 	v.set(stateUnlinked)
 	t.dying.Add(v.charge.Load())

@@ -161,6 +161,7 @@ func (t *Tier) readSlow(ctx context.Context, seg *segment, p segfile.Plan, b *bu
 // deviceFailed counts a failure of the device.
 func (t *Tier) deviceFailed(err error) {
 	if t.health.fail() {
+		t.retired.forget() // clients read no more of this device until they are told of its places again
 		t.o.Log.Error().Err(err).Str("dir", t.o.Dir).Msg("the cache device fails and is set aside; reads go to the origin until it answers again")
 	}
 }

@@ -30,6 +30,9 @@ type Tier struct {
 	health  health
 	metrics *metrics
 	slow    chan struct{} // a token for each read that waits for the device
+	number  uint16        // of the directory, in places
+	retired *retiredLog
+	punch   punchState
 
 	used  atomic.Int64 // bytes of the device, as they are charged; never above Options.Size
 	dying atomic.Int64 // of these, bytes of removed segments that readers hold
@@ -48,6 +51,7 @@ type Tier struct {
 	dead       []*segment    // nobody holds them any more; the writer closes them
 	unlinked   int
 	lock       io.Closer
+	id         string // the directory's identity
 	recovery   Recovery
 	stop       chan struct{} // closed by Close
 	deadSignal chan struct{}
@@ -70,6 +74,7 @@ func New(o Options) (*Tier, error) {
 	t := &Tier{
 		o: o, instance: binary.LittleEndian.Uint64(random[:]),
 		slow: make(chan struct{}, o.Readers), stop: make(chan struct{}), deadSignal: make(chan struct{}, 1),
+		retired: newRetiredLog(),
 	}
 	t.queue.init(o.WriteQueue)
 	t.health.failAfter = int64(o.FailAfter)

@@ -257,6 +257,9 @@ func (w *writer) create(s stream) error {
 		return err
 	}
 	seg.refs.Store(1)
+	if t.punch.unknown() {
+		t.probePunch() // the device may have been full at the start
+	}
 	t.mu.Lock()
 	t.segments = append(t.segments, seg)
 	t.mu.Unlock()
