@@ -48,9 +48,8 @@ bench: ## micro benchmarks, then quickstart with its report written into benchma
 	@exec bin/quickstart -results benchmarks/results
 
 .PHONY: proto
-proto: ## generate Go from api/*.proto (there are none yet)
-	@if [ ! -d api ]; then echo "there is no api/ yet, so nothing to generate: the gRPC door brings the first .proto files"; \
-	else echo "api/ is there, but no generator is pinned: pin one in this rule"; exit 1; fi
+proto: ## generate Go from api/*/*.proto (compiler and plugins are pinned in itest/tools/go.mod)
+	cd itest/tools && go run ./protogen ../../api $$(cd ../../api && ls */*.proto)
 
 .PHONY: clean
 clean: ## remove bin/; downloads stay in $ALIO_CACHE

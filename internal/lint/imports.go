@@ -30,8 +30,11 @@ var Imports = []Allowance{
 	{[]string{"formats", "formats/*"}, []string{"formats", "formats/*"}},
 	{[]string{"sidecar"}, []string{"cache", "formats", "origin", "sidecar/freshness"}},
 	{[]string{"sidecar/freshness", "sidecar/admin"}, []string{"internal/*"}},
+	{[]string{"sidecar/rpc"}, []string{"api/*", "cache", "cache/segfile", "formats", "origin", "sidecar", "sidecar/freshness", "internal/*"}},
+	{[]string{"client"}, []string{"api/*", "cache/segfile", "internal/*"}},
+	{[]string{"api/*"}, nil},
 	{[]string{"sidecar/config"}, []string{"internal/*", "sidecar/freshness"}},
-	{[]string{"cmd/alio"}, []string{all}},
+	{[]string{"cmd/alio", "cmd/alio/*"}, []string{all}},
 	{[]string{"itest", "benchmarks"}, []string{all, "itest", "itest/*", "benchmarks", "benchmarks/*"}},
 }
 

@@ -2,7 +2,12 @@ module github.com/alio-lake/alio/itest/tools
 
 go 1.26
 
-require github.com/versity/versitygw v1.8.0
+require (
+	github.com/bufbuild/protocompile v0.14.1
+	github.com/versity/versitygw v1.8.0
+	google.golang.org/grpc/cmd/protoc-gen-go-grpc v1.6.2
+	google.golang.org/protobuf v1.36.12
+)
 
 require (
 	github.com/Azure/azure-sdk-for-go/sdk/azcore v1.23.1 // indirect
