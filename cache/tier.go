@@ -90,6 +90,9 @@ type Buf struct {
 // NewBuf lends b; free (may be nil) is called once, when the borrower is done.
 func NewBuf(b []byte, free func()) Buf { return Buf{B: b, free: free} }
 
+// Lent reports whether Free gives anything back: a page of the memory tier is shared with it, a page of the disk tier is on loan.
+func (b Buf) Lent() bool { return b.free != nil }
+
 // Free ends the loan. It may be called once.
 func (b Buf) Free() {
 	if b.free != nil {

@@ -1,6 +1,7 @@
 package sidecar_test
 
 import (
+	"context"
 	"io"
 	"testing"
 
@@ -45,4 +46,45 @@ func BenchmarkHit(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkHitPath is the same read by the hit path, by one reader and by many.
+func BenchmarkHitPath(b *testing.B) {
+	pages, err := cache.New(cache.Options{Metadata: formats.Metadata, ClassNames: formats.ClassNames()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer pages.Close()
+	store := mem.New("lake")
+	store.Put("part-0.parquet", lakeFile(b, 10, 1, 50_000))
+	s, err := sidecar.New(sidecar.Options{Mounts: map[string]origin.Origin{"lake": store}, Pages: pages,
+		Rules: []freshness.Rule{{Path: "**", MaxAge: freshness.Forever}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for range 3 {
+		c, err := s.Open(b.Context(), "lake", origin.ReadRequest{Path: "part-0.parquet", Length: 1 << 20}, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		io.Copy(io.Discard, c.Body)
+		c.Body.Close()
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		name := []byte("lake/part-0.parquet")
+		for pb.Next() {
+			h := s.Hit(name, 4, 64<<10, 0, nil)
+			if h == nil {
+				b.Error("no hit")
+				return
+			}
+			for {
+				if _, err := h.Next(context.Background()); err != nil {
+					break
+				}
+			}
+			h.Close()
+		}
+	})
 }

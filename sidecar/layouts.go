@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/alio-lake/alio/cache"
 	"github.com/alio-lake/alio/formats"
@@ -27,7 +28,12 @@ type layoutEntry struct {
 	id     string
 	layout *formats.Layout
 	weight int64
+	view   *cache.View  // of the file that was read last with it; hotFiles refer to it weakly
+	used   *atomic.Bool // the view was used since the entry was last looked at for eviction
 }
+
+// viewOverhead is about what a view of one part takes beside its layout.
+const viewOverhead = 400
 
 func newLayouts(limit int64) *layouts {
 	l := &layouts{limit: limit}
@@ -66,12 +72,31 @@ func (l *layouts) put(id string, layout *formats.Layout) {
 	if el, ok := l.mu.byID[id]; ok {
 		l.removeLocked(el)
 	}
-	e := &layoutEntry{id: id, layout: layout, weight: int64(layout.MemoryBytes() + 2*len(id) + 200)}
+	e := &layoutEntry{id: id, layout: layout, weight: int64(layout.MemoryBytes() + 3*len(id) + 200 + viewOverhead), used: new(atomic.Bool)}
 	l.mu.byID[id] = l.mu.lru.PushFront(e)
 	l.mu.bytes += e.weight
 	for l.mu.bytes > l.limit && l.mu.lru.Len() > 0 {
-		l.removeLocked(l.mu.lru.Back())
+		oldest := l.mu.lru.Back()
+		if oldest.Value.(*layoutEntry).used.Swap(false) && l.mu.lru.Len() > 1 {
+			l.mu.lru.MoveToFront(oldest)
+			continue
+		}
+		l.removeLocked(oldest)
 	}
+}
+
+// hold keeps a view that is cut by a layout for as long as the layout is kept, in the place of the one before; false if the layout is not
+// kept. used is for whoever uses the view to set.
+func (l *layouts) hold(id string, view *cache.View) (used *atomic.Bool, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	el, ok := l.mu.byID[id]
+	if !ok {
+		return nil, false
+	}
+	e := el.Value.(*layoutEntry)
+	e.view = view
+	return e.used, true
 }
 
 func (l *layouts) removeLocked(el *list.Element) {

@@ -115,7 +115,7 @@ func (s *Sidecar) Invalidate(mount, path string, prefix bool) error {
 	s.fence(mount, path)
 	if prefix {
 		full := bookKey(mount, path)
-		s.objects.FenceAll(func(key string) bool { return strings.HasPrefix(key, full) })
+		s.objects.FenceBelow(func(key string) bool { return strings.HasPrefix(key, full) })
 		s.lists.FenceAll(func(key string) bool {
 			listed := prefixOf(key)
 			return strings.HasPrefix(listed, full) || strings.HasPrefix(full, listed)

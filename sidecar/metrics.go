@@ -23,6 +23,8 @@ const (
 type metrics struct {
 	requested      prometheus.Counter
 	servedBytes    *prometheus.CounterVec
+	fromMemory     prometheus.Counter // of servedBytes
+	fromDisk       prometheus.Counter // of servedBytes
 	runs           prometheus.Counter
 	runBytes       prometheus.Counter
 	confirmations  *prometheus.CounterVec
@@ -45,7 +47,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}
 		return v
 	}
-	return &metrics{
+	m := &metrics{
 		requested:      counter("alio_read_requested_bytes_total", "Bytes that readers asked for, clamped to the objects."),
 		servedBytes:    vec("alio_read_served_bytes_total", "Bytes served, by where they came from.", "source", fromMemory, fromDisk, fromOrigin),
 		runs:           counter("alio_read_first_reads_total", "Origin reads of objects whose version or layout was not known."),
@@ -57,6 +59,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		forwards:       counter("alio_forwarded_requests_total", "Requests sent on to the origin as they were."),
 		fences:         counter("alio_freshness_fences_total", "Fences raised around writes through a door."),
 	}
+	m.fromMemory, m.fromDisk = m.servedBytes.WithLabelValues(fromMemory), m.servedBytes.WithLabelValues(fromDisk)
+	return m
 }
 
 func (m *metrics) served(source string, n int64) {

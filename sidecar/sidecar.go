@@ -30,6 +30,13 @@ type Pages interface {
 	Offer(obj *origin.Object, layout cache.Layout, off int64, data []byte)
 	Lookup(ctx context.Context, obj *origin.Object, off, length int64) (cache.Buf, bool)
 	Resident(obj *origin.Object, layout cache.Layout, off, length int64) bool
+	Hits
+}
+
+// Hits are the parts of a page cache that a hit needs.
+type Hits interface {
+	Has(k cache.Key) bool
+	ReadPage(ctx context.Context, p *cache.Page, off, n int64) (cache.Buf, bool)
 }
 
 // Options configure a Sidecar.
@@ -114,6 +121,7 @@ type Sidecar struct {
 	objects *freshness.Book[origin.Object]
 	lists   *freshness.Book[origin.Listing]
 	layouts *layouts
+	hot     *hotFiles
 	runs    *freshness.Book[struct{}] // first reads of objects whose version is known but whose layout is not
 	budget  *semaphore.Weighted       // bytes of runs
 	metrics *metrics
@@ -129,10 +137,11 @@ func New(opts Options) (*Sidecar, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sidecar{opts: opts, rules: rules, layouts: newLayouts(opts.LayoutMemory), metrics: newMetrics(opts.Registerer)}
+	s := &Sidecar{opts: opts, rules: rules, layouts: newLayouts(opts.LayoutMemory),
+		hot: newHotFiles(opts.MetadataMemory / 8), metrics: newMetrics(opts.Registerer)}
 	keep := func(err error) bool { return errors.Is(err, origin.ErrNotFound) }
 	s.objects = freshness.NewBook(freshness.Options[origin.Object]{
-		Limit: opts.MetadataMemory * 3 / 4, Weigh: weighObject, Merge: mergeObject, Keep: keep})
+		Limit: opts.MetadataMemory * 5 / 8, Weigh: weighObject, Merge: mergeObject, Keep: keep})
 	s.runs = freshness.NewBook(freshness.Options[struct{}]{Weigh: func(string, struct{}) int64 { return 1 }})
 	s.budget = semaphore.NewWeighted(opts.RunMemory)
 	s.lists = freshness.NewBook(freshness.Options[origin.Listing]{

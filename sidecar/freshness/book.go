@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -47,9 +48,12 @@ type Book[T any] struct {
 	fences fenceLog
 }
 
+// entry is a kept answer. The answer may be read without the lock (see Watch); it is never changed, only replaced, and nil once the
+// entry has left the book.
 type entry[T any] struct {
 	key    string
-	answer Answer[T]
+	answer atomic.Pointer[Answer[T]]
+	used   atomic.Bool // a Watch was asked since the entry was last looked at for eviction
 	weight int64
 }
 
@@ -185,7 +189,30 @@ func (b *Book[T]) peekLocked(key string) (Answer[T], bool) {
 		return Answer[T]{}, false
 	}
 	b.mu.lru.MoveToFront(el)
-	return el.Value.(*entry[T]).answer, true
+	return *el.Value.(*entry[T]).answer.Load(), true
+}
+
+// Watch follows what a Book keeps of one key, without a lock, for readers that come back to it again and again.
+type Watch[T any] struct{ e *entry[T] }
+
+// Watch begins to follow a key; false if nothing is kept of it now.
+func (b *Book[T]) Watch(key string) (Watch[T], bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	el, ok := b.mu.entries[key]
+	if !ok {
+		return Watch[T]{}, false
+	}
+	return Watch[T]{el.Value.(*entry[T])}, true
+}
+
+// Answer returns the newest kept answer, however old, which must not be changed. nil: it was fenced or evicted, and this Watch will
+// never answer again. A fence that has been raised before the call is seen by it.
+func (w Watch[T]) Answer() *Answer[T] {
+	if !w.e.used.Load() { // a plain load first: readers then share the line
+		w.e.used.Store(true)
+	}
+	return w.e.answer.Load()
 }
 
 // Confirm records an answer that came by another way (a listing, a ranged read) than Get's ask. An answer sent for before a fence on
@@ -203,23 +230,31 @@ func (b *Book[T]) keepLocked(key string, a Answer[T]) {
 	el, ok := b.mu.entries[key]
 	if ok {
 		e := el.Value.(*entry[T])
-		if a.Sent.Before(e.answer.Sent) {
+		prev := e.answer.Load()
+		if a.Sent.Before(prev.Sent) {
 			return
 		}
-		if b.opts.Merge != nil && a.Err == nil && e.answer.Err == nil {
-			a.Value = b.opts.Merge(e.answer.Value, a.Value)
+		if b.opts.Merge != nil && a.Err == nil && prev.Err == nil {
+			a.Value = b.opts.Merge(prev.Value, a.Value)
 		}
 		b.mu.bytes -= e.weight
-		e.answer, e.weight = a, b.opts.Weigh(key, a.Value)
+		e.answer.Store(&a)
+		e.weight = b.opts.Weigh(key, a.Value)
 		b.mu.bytes += e.weight
 		b.mu.lru.MoveToFront(el)
 	} else {
-		e := &entry[T]{key: key, answer: a, weight: b.opts.Weigh(key, a.Value)}
+		e := &entry[T]{key: key, weight: b.opts.Weigh(key, a.Value)}
+		e.answer.Store(&a)
 		b.mu.entries[key] = b.mu.lru.PushFront(e)
 		b.mu.bytes += e.weight
 	}
 	for b.mu.bytes > b.opts.Limit && b.mu.lru.Len() > 0 {
-		b.removeLocked(b.mu.lru.Back())
+		oldest := b.mu.lru.Back()
+		if oldest.Value.(*entry[T]).used.Swap(false) && b.mu.lru.Len() > 1 {
+			b.mu.lru.MoveToFront(oldest) // a Watch does not move it, so it gets a second chance here
+			continue
+		}
+		b.removeLocked(oldest)
 	}
 }
 
@@ -228,6 +263,7 @@ func (b *Book[T]) removeLocked(el *list.Element) {
 	b.mu.lru.Remove(el)
 	delete(b.mu.entries, e.key)
 	b.mu.bytes -= e.weight
+	e.answer.Store(nil)
 }
 
 // Drop forgets what is known of a key; a request in flight is not disturbed.
@@ -276,6 +312,15 @@ func (b *Book[T]) FenceAll(match func(key string) bool) {
 	for _, key := range hit {
 		b.fenceLocked(key)
 	}
+}
+
+// FenceBelow raises a fence on every key for which match is true, known or not: besides what FenceAll does, no answer that was sent for
+// until now is recorded by Confirm any more, whatever its key. That costs requests, never a stale answer.
+func (b *Book[T]) FenceBelow(match func(key string) bool) {
+	b.mu.Lock()
+	b.fences.raiseAll(time.Now())
+	b.mu.Unlock()
+	b.FenceAll(match)
 }
 
 // Usage returns how many answers are kept and the bytes they take by Weigh.

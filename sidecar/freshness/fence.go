@@ -39,6 +39,9 @@ func (f *fenceLog) raise(key string, now time.Time) {
 	}
 }
 
+// raiseAll fences every key.
+func (f *fenceLog) raiseAll(now time.Time) { f.horizon = now }
+
 // overtakes reports whether an answer about key, sent for at a time, may be older than a write.
 func (f *fenceLog) overtakes(key string, sent time.Time) bool {
 	if !sent.After(f.horizon) {
