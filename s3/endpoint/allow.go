@@ -9,6 +9,9 @@ import (
 // a part number, response-* overrides, a customer's encryption key, a bucket owner to be checked), so such a request goes to the
 // origin, which knows. The price is one origin request; the alternative is a wrong answer.
 
+// checksumMode is a header, and a parameter of presigned URLs.
+const checksumMode = "X-Amz-Checksum-Mode"
+
 // hitHeaders are the request headers that the hit path understands or may ignore, by canonical name.
 var hitHeaders = map[string]bool{
 	// Served here.
@@ -16,7 +19,7 @@ var hitHeaders = map[string]bool{
 	// Checksums of full answers are told if the origin told them. An object need not have any, so leaving them out is always a
 	// legal answer to ENABLED (S3 itself leaves them out of ranges), and clients then skip that check of theirs: aws-sdk-go-v2 and
 	// the Java, Python and C++ SDKs send this header by default since January 2025, so forwarding it would be the end of the cache.
-	"X-Amz-Checksum-Mode": true,
+	checksumMode: true,
 	// The signature.
 	"Authorization": true, "Date": true, "X-Amz-Date": true, "X-Amz-Content-Sha256": true, "X-Amz-Security-Token": true,
 	// "append-md5" of older Java SDKs: an offer to accept a trailer, which S3 may decline.
@@ -42,7 +45,7 @@ func headersAllowHit(h http.Header) bool {
 		if !hitHeaders[name] && !hasAnyPrefix(name, hitHeaderPrefixes) {
 			return false
 		}
-		if name == "X-Amz-Checksum-Mode" && (len(values) != 1 || !strings.EqualFold(values[0], "ENABLED")) {
+		if name == checksumMode && (len(values) != 1 || !strings.EqualFold(values[0], "ENABLED")) {
 			return false
 		}
 	}
@@ -61,14 +64,16 @@ func hasAnyPrefix(s string, prefixes []string) bool {
 // objectAllowsHit reports whether a GET or HEAD of an object may be answered here. op is the operation's name in S3's API: the SDKs
 // mark their URLs with x-id=<op>. A presigned URL may carry the checksum mode as a parameter.
 func objectAllowsHit(r *http.Request, q query, op string) bool {
+	return paramsAllowHit(q, op) && headersAllowHit(r.Header)
+}
+
+func paramsAllowHit(q query, op string) bool {
 	for _, p := range q {
-		switch {
-		case isAuthParam(p.name), p.name == "x-id" && p.value == op, p.name == "X-Amz-Checksum-Mode" && p.value == "ENABLED":
-		default:
+		if !isAuthParam(p.name) && (p.name != "x-id" || p.value != op) && (p.name != checksumMode || p.value != "ENABLED") {
 			return false
 		}
 	}
-	return headersAllowHit(r.Header)
+	return true
 }
 
 // listParams are the parameters of both listings that are served here; anything else goes to the origin.

@@ -1,7 +1,6 @@
 package endpoint
 
 import (
-	"crypto/subtle"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -65,25 +64,29 @@ func (a *authenticator) check(r *http.Request, t *target, now time.Time) (identi
 	if err != nil {
 		return identity{}, err
 	}
-	acct, ok := a.byKey[sig.accessKey]
-	if !ok {
-		return identity{}, rejected("unknown_key", http.StatusForbidden, "InvalidAccessKeyId",
-			fmt.Sprintf("No access key %q is configured at this endpoint. Its keys are its own, not the origin's.", sig.accessKey),
-			"AWSAccessKeyId", sig.accessKey)
-	}
-	if a.region != "" && sig.region != a.region {
-		return identity{}, rejected("malformed", http.StatusBadRequest, "AuthorizationHeaderMalformed",
-			fmt.Sprintf("The authorization header is malformed; the region %q is wrong; expecting %q.", sig.region, a.region), "Region", a.region)
-	}
-	if err := sig.checkTime(now); err != nil {
+	acct, err := a.account(&sig, now)
+	if err != nil {
 		return identity{}, err
 	}
 	if err := checkSignedHeaders(r, sig.signedHeaders); err != nil {
 		return identity{}, err
 	}
-	key, err := a.verify(r, t, &sig, acct.secret)
-	if err != nil {
-		return identity{}, err
+	decoded, _ := unescape(t.rawPath, false)
+	s := signedRequest{headers: requestHeaders{r}, method: r.Method, path: decoded, rawPath: t.rawPath, query: t.query, sig: &sig}
+	kid := keyID{sig.accessKey, sig.date, sig.region}
+	key := a.keys.get(kid)
+	cached := key != nil
+	if !cached {
+		key = newSigningKey(acct.secret, sig.date, sig.region)
+	}
+	if !s.verify(key) {
+		return identity{}, rejected("mismatch", http.StatusForbidden, "SignatureDoesNotMatch",
+			fmt.Sprintf("The request signature we calculated does not match the signature you provided. Check the secret key of %q; "+
+				"if a proxy stands between, it must keep the Host header (seen here: %q) and the path.", sig.accessKey, r.Host),
+			"AWSAccessKeyId", sig.accessKey)
+	}
+	if !cached {
+		a.keys.put(kid, key)
 	}
 	id := identity{grants: &acct.grants}
 	if !sig.presigned && strings.HasPrefix(sig.payloadHash, "STREAMING-") {
@@ -92,35 +95,19 @@ func (a *authenticator) check(r *http.Request, t *target, now time.Time) (identi
 	return id, nil
 }
 
-// verify compares signatures in constant time, and returns the signing key.
-func (a *authenticator) verify(r *http.Request, t *target, sig *signature, secret string) ([32]byte, error) {
-	kid := keyID{sig.accessKey, sig.date, sig.region}
-	key, cached := a.keys.get(kid)
-	if !cached {
-		key = signingKey(secret, sig.date, sig.region)
-	}
-	decoded, _ := unescape(t.rawPath, false)
-	s := signedRequest{r: r, path: string(appendEscaped(nil, decoded, true)), query: t.query, signedHeaders: sig.signedHeaders,
-		payloadHash: sig.payloadHash, amzDate: sig.amzDate, scope: sig.scope}
-	got := s.sign(&key)
-	same := subtle.ConstantTimeCompare(got[:], []byte(sig.value)) == 1
-	if !same && s.path != t.rawPath {
-		// Some clients sign the path just as they send it ("/a%2fb", "/a!b"), not as S3 canonicalises it. Both spellings name one
-		// key, so nothing is let in by accepting either.
-		s.path = t.rawPath
-		got = s.sign(&key)
-		same = subtle.ConstantTimeCompare(got[:], []byte(sig.value)) == 1
-	}
-	if !same {
-		return key, rejected("mismatch", http.StatusForbidden, "SignatureDoesNotMatch",
-			fmt.Sprintf("The request signature we calculated does not match the signature you provided. Check the secret key of %q; "+
-				"if a proxy stands between, it must keep the Host header (seen here: %q) and the path.", sig.accessKey, r.Host),
+// account finds whose signature it claims to be, and checks its region and its time. The signature itself is checked later.
+func (a *authenticator) account(sig *signature, now time.Time) (*account, error) {
+	acct, ok := a.byKey[sig.accessKey]
+	if !ok {
+		return nil, rejected("unknown_key", http.StatusForbidden, "InvalidAccessKeyId",
+			fmt.Sprintf("No access key %q is configured at this endpoint. Its keys are its own, not the origin's.", sig.accessKey),
 			"AWSAccessKeyId", sig.accessKey)
 	}
-	if !cached {
-		a.keys.put(kid, key)
+	if a.region != "" && sig.region != a.region {
+		return nil, rejected("malformed", http.StatusBadRequest, "AuthorizationHeaderMalformed",
+			fmt.Sprintf("The authorization header is malformed; the region %q is wrong; expecting %q.", sig.region, a.region), "Region", a.region)
 	}
-	return key, nil
+	return acct, sig.checkTime(now)
 }
 
 // readSignature parses the signature wherever it is.
@@ -140,26 +127,11 @@ func readSignature(r *http.Request, q query) (signature, error) {
 	return readHeader(r, header)
 }
 
-// readHeader parses "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…".
+// readHeader reads the signature of a request with an Authorization header.
 func readHeader(r *http.Request, header string) (sig signature, err error) {
-	rest, ok := strings.CutPrefix(header, algorithm)
-	if !ok || rest == "" || rest[0] != ' ' && rest[0] != '\t' {
-		return sig, rejected("malformed", http.StatusBadRequest, "InvalidRequest",
-			"The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
-	}
-	var credential string
-	for rest != "" {
-		var part string
-		part, rest, _ = strings.Cut(rest, ",")
-		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		switch name {
-		case "Credential":
-			credential = value
-		case "SignedHeaders":
-			sig.signedHeaders = value
-		case "Signature":
-			sig.value = value
-		}
+	credential, err := sig.parseHeader(header)
+	if err != nil {
+		return sig, err
 	}
 	sig.amzDate = r.Header.Get("X-Amz-Date")
 	if sig.amzDate == "" { // S3 takes the Date header then
@@ -172,7 +144,36 @@ func readHeader(r *http.Request, header string) (sig signature, err error) {
 	if sig.payloadHash = r.Header.Get("X-Amz-Content-Sha256"); sig.payloadHash == "" {
 		return sig, rejected("malformed", http.StatusBadRequest, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256.")
 	}
-	return sig, sig.finish(credential, "AuthorizationHeaderMalformed", "The authorization header is malformed; ")
+	return sig, sig.finishHeader(credential)
+}
+
+// finishHeader is finish for an Authorization header.
+func (s *signature) finishHeader(credential string) error {
+	return s.finish(credential, "AuthorizationHeaderMalformed", "The authorization header is malformed; ")
+}
+
+// parseHeader parses "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…", and returns the credential. It does not allocate, but for
+// an error; nor does finish.
+func (s *signature) parseHeader(header string) (credential string, err error) {
+	rest, ok := strings.CutPrefix(header, algorithm)
+	if !ok || rest == "" || rest[0] != ' ' && rest[0] != '\t' {
+		return "", rejected("malformed", http.StatusBadRequest, "InvalidRequest",
+			"The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
+	}
+	for rest != "" {
+		var part string
+		part, rest, _ = strings.Cut(rest, ",")
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		switch name {
+		case "Credential":
+			credential = value
+		case "SignedHeaders":
+			s.signedHeaders = value
+		case "Signature":
+			s.value = value
+		}
+	}
+	return credential, nil
 }
 
 // readPresigned parses the query of a presigned URL.
@@ -208,17 +209,19 @@ func (s *signature) finish(credential, code, prefix string) error {
 	bad := func(what string) error {
 		return rejected("malformed", http.StatusBadRequest, code, prefix+what)
 	}
-	fields := strings.Split(credential, "/") // an access key may hold slashes, the four fields behind it do not
-	n := len(fields)
-	if n < 5 || fields[n-4] == "" || fields[n-3] == "" {
+	// An access key may hold slashes, the four fields behind it do not.
+	rest, terminator, ok1 := cutLast(credential)
+	rest, service, ok2 := cutLast(rest)
+	rest, region, ok3 := cutLast(rest)
+	accessKey, date, ok4 := cutLast(rest)
+	if !ok1 || !ok2 || !ok3 || !ok4 || date == "" || region == "" {
 		return bad("the Credential must be <access key>/<YYYYMMDD>/<region>/s3/aws4_request.")
 	}
-	if fields[n-2] != "s3" || fields[n-1] != "aws4_request" {
+	if service != "s3" || terminator != "aws4_request" {
 		return bad("the Credential must end in \"s3/aws4_request\".")
 	}
-	s.date, s.region = fields[n-4], fields[n-3]
-	s.accessKey = strings.Join(fields[:n-4], "/")
-	s.scope = strings.Join(fields[n-4:], "/")
+	s.accessKey, s.date, s.region = accessKey, date, region
+	s.scope = credential[len(accessKey)+1:]
 	if len(s.value) != 64 || strings.Trim(s.value, "0123456789abcdef") != "" {
 		return bad("the Signature must be 64 lower-case hex digits.")
 	}
@@ -240,6 +243,15 @@ func (s *signature) finish(credential, code, prefix string) error {
 	return nil
 }
 
+// cutLast cuts around the last slash.
+func cutLast(s string) (before, after string, ok bool) {
+	i := strings.LastIndexByte(s, '/')
+	if i < 0 {
+		return "", s, false
+	}
+	return s[:i], s[i+1:], true
+}
+
 // validPayloadHash reports whether a value may stand in x-amz-content-sha256.
 func validPayloadHash(v string) bool {
 	return v == unsignedPayload || strings.HasPrefix(v, "STREAMING-") || len(v) == 64 && strings.Trim(v, "0123456789abcdefABCDEF") == ""
@@ -247,18 +259,18 @@ func validPayloadHash(v string) bool {
 
 // checkTime compares the signature's time with ours.
 func (s *signature) checkTime(now time.Time) error {
-	server := now.UTC().Format(time.RFC3339)
+	server := func() string { return now.UTC().Format(time.RFC3339) }
 	switch {
 	case s.presigned && now.Before(s.when.Add(-maxSkew)):
-		return rejected("skewed", http.StatusForbidden, "AccessDenied", "Request is not yet valid", "ServerTime", server)
+		return rejected("skewed", http.StatusForbidden, "AccessDenied", "Request is not yet valid", "ServerTime", server())
 	case s.presigned && now.After(s.when.Add(s.expires)):
 		return rejected("expired", http.StatusForbidden, "AccessDenied", "Request has expired",
-			"Expires", s.when.Add(s.expires).UTC().Format(time.RFC3339), "ServerTime", server)
+			"Expires", s.when.Add(s.expires).UTC().Format(time.RFC3339), "ServerTime", server())
 	case !s.presigned && now.Sub(s.when).Abs() > maxSkew:
 		return rejected("skewed", http.StatusForbidden, "RequestTimeTooSkewed",
 			fmt.Sprintf("The difference between the request time (%s) and the server's time (%s) is too large: set the clocks, 15 minutes are allowed.",
-				s.when.UTC().Format(time.RFC3339), server),
-			"RequestTime", s.amzDate, "ServerTime", server, "MaxAllowedSkewMilliseconds", strconv.FormatInt(maxSkew.Milliseconds(), 10))
+				s.when.UTC().Format(time.RFC3339), server()),
+			"RequestTime", s.amzDate, "ServerTime", server(), "MaxAllowedSkewMilliseconds", strconv.FormatInt(maxSkew.Milliseconds(), 10))
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ func checkChunked(t *testing.T, body []byte) {
 		c := newChunkReader(bytes.NewReader(body), size)
 		c.signed = mode&1 != 0
 		if mode&2 != 0 && c.signed {
-			c.signer = &chunkSigner{amzDate: "20130524T000000Z"}
+			c.signer = &chunkSigner{key: newSigningKey(testSecret, "20130524", "us-east-1"), amzDate: "20130524T000000Z"}
 		}
 		if mode&4 != 0 {
 			c.trailer, _ = newTrailerSums([]string{"x-amz-checksum-crc32c"})

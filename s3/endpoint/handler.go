@@ -277,11 +277,14 @@ func newRequestIDs() requestIDs {
 }
 
 func (i *requestIDs) next() string {
+	return string(i.append(make([]byte, 0, 16)))
+}
+
+func (i *requestIDs) append(b []byte) []byte {
 	const digits = "0123456789ABCDEF"
 	v := i.base + i.n.Add(1)*0x9E3779B97F4A7C15 // odd, so that all 2^64 ids come before one comes again
-	var b [16]byte
-	for j := range b {
-		b[j] = digits[v>>(60-4*j)&15]
+	for j := range 16 {
+		b = append(b, digits[v>>(60-4*j)&15])
 	}
-	return string(b[:])
+	return b
 }

@@ -124,6 +124,9 @@ func (x *exchange) notModified(obj *origin.Object) {
 	x.w.WriteHeader(http.StatusNotModified)
 }
 
+// defaultType is S3's default Content-Type; without one net/http would guess.
+const defaultType = "binary/octet-stream"
+
 // ownHeaders are never taken from an object's attributes: they describe this answer, not the object.
 var ownHeaders = map[string]bool{
 	"Accept-Ranges": true, "Connection": true, "Content-Length": true, "Content-Range": true, "Date": true, "Etag": true, "Keep-Alive": true,
@@ -143,12 +146,12 @@ func (x *exchange) objectHeaders(o *origin.Object, partial bool, offset, length 
 	}
 	sums := !partial && x.wantsChecksums()
 	for name, value := range o.Attributes {
-		if !ownHeaders[name] && (sums || !strings.HasPrefix(name, "X-Amz-Checksum-")) {
+		if tellsAttribute(name, sums) {
 			h[name] = []string{value}
 		}
 	}
 	if h["Content-Type"] == nil {
-		set("Content-Type", "binary/octet-stream") // S3's default; without one net/http would guess
+		set("Content-Type", defaultType)
 	}
 	set("Accept-Ranges", "bytes")
 	set("X-Amz-Request-Id", x.id)
@@ -160,22 +163,29 @@ func (x *exchange) objectHeaders(o *origin.Object, partial bool, offset, length 
 	}
 	set("Content-Length", strconv.FormatInt(length, 10))
 	if partial {
-		b := make([]byte, 0, 64)
-		b = append(b, "bytes "...)
-		b = strconv.AppendInt(b, offset, 10)
-		b = append(b, '-')
-		b = strconv.AppendInt(b, offset+length-1, 10)
-		b = append(b, '/')
-		b = strconv.AppendInt(b, o.Size, 10)
-		set("Content-Range", string(b))
+		set("Content-Range", string(appendContentRange(make([]byte, 0, 64), offset, length, o.Size)))
 	}
 }
 
+func appendContentRange(b []byte, offset, length, size int64) []byte {
+	b = append(b, "bytes "...)
+	b = strconv.AppendInt(b, offset, 10)
+	b = append(b, '-')
+	b = strconv.AppendInt(b, offset+length-1, 10)
+	b = append(b, '/')
+	return strconv.AppendInt(b, size, 10)
+}
+
+// tellsAttribute reports whether an attribute of the object goes into the answer; checksums says whether the checksums do.
+func tellsAttribute(name string, checksums bool) bool {
+	return !ownHeaders[name] && (checksums || !strings.HasPrefix(name, "X-Amz-Checksum-"))
+}
+
 func (x *exchange) wantsChecksums() bool {
-	if x.r.Header["X-Amz-Checksum-Mode"] != nil {
+	if x.r.Header[checksumMode] != nil {
 		return true
 	}
-	v, _ := x.target.query.get("X-Amz-Checksum-Mode")
+	v, _ := x.target.query.get(checksumMode)
 	return v == "ENABLED"
 }
 

@@ -23,11 +23,14 @@ type byteRange struct {
 // with AWS (getmoto/moto#6778, localstack/localstack#9076; basho/riak_cs#304 for several ranges). Numbers beyond 2^63 are clamped:
 // Presto sends bytes=0-9223372036854775806.
 func parseRange(h http.Header) byteRange {
-	values := h["Range"]
-	if len(values) != 1 {
-		return byteRange{}
+	if values := h["Range"]; len(values) == 1 {
+		return parseRangeValue(values[0])
 	}
-	unit, spec, ok := strings.Cut(strings.TrimSpace(values[0]), "=")
+	return byteRange{}
+}
+
+func parseRangeValue(value string) byteRange {
+	unit, spec, ok := strings.Cut(strings.TrimSpace(value), "=")
 	if !ok || !strings.EqualFold(unit, "bytes") {
 		return byteRange{}
 	}
@@ -35,7 +38,7 @@ func parseRange(h http.Header) byteRange {
 	if !ok {
 		return byteRange{}
 	}
-	b := byteRange{set: true, suffix: -1, last: math.MaxInt64 - 1, raw: values[0]}
+	b := byteRange{set: true, suffix: -1, last: math.MaxInt64 - 1, raw: value}
 	if firstText == "" {
 		if b.suffix, ok = digits(lastText); !ok {
 			return byteRange{}

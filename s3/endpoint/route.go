@@ -35,20 +35,26 @@ func parseTarget(r *http.Request, domain string) (target, error) {
 		return t, &apiError{status: http.StatusBadRequest, code: "InvalidURI", message: "The query is not percent-encoded."}
 	}
 	t.query = q
+	return t, t.locate(path, r.Host, domain)
+}
+
+// locate sets bucket and key, given the decoded path and the host. Both are parts of the strings given, but for the bucket of a host in
+// upper case.
+func (t *target) locate(path, host, domain string) error {
 	path = strings.TrimPrefix(path, "/")
-	if bucket := virtualBucket(r.Host, domain); bucket != "" {
+	if bucket := virtualBucket(host, domain); bucket != "" {
 		t.bucket, t.key = bucket, path
 	} else {
 		t.bucket, t.key, _ = strings.Cut(path, "/")
 		if t.bucket == "" && t.key != "" {
-			return t, &apiError{status: http.StatusBadRequest, code: "InvalidBucketName",
+			return &apiError{status: http.StatusBadRequest, code: "InvalidBucketName",
 				message: "The path starts with two slashes, so it names no bucket. Path style is /bucket/key."}
 		}
 	}
 	if len(t.key) > maxKey {
-		return t, &apiError{status: http.StatusBadRequest, code: "KeyTooLongError", message: "Your key is too long: S3 keys hold at most 1024 bytes."}
+		return &apiError{status: http.StatusBadRequest, code: "KeyTooLongError", message: "Your key is too long: S3 keys hold at most 1024 bytes."}
 	}
-	return t, nil
+	return nil
 }
 
 // virtualBucket returns the bucket that the host names below the domain (".s3.example"), or "" for path style.
@@ -164,16 +170,21 @@ func unescape(s string, plus bool) (string, bool) {
 	if strings.IndexByte(s, '%') < 0 && (!plus || strings.IndexByte(s, '+') < 0) {
 		return s, true
 	}
-	b := make([]byte, 0, len(s))
+	b, ok := appendUnescaped(make([]byte, 0, len(s)), s, plus)
+	return string(b), ok
+}
+
+// appendUnescaped appends what unescape returns.
+func appendUnescaped(b []byte, s string, plus bool) ([]byte, bool) {
 	for i := 0; i < len(s); i++ {
 		switch {
 		case s[i] == '%':
 			if i+2 >= len(s) {
-				return "", false
+				return b, false
 			}
 			hi, lo := unhex(s[i+1]), unhex(s[i+2])
 			if hi < 0 || lo < 0 {
-				return "", false
+				return b, false
 			}
 			b = append(b, byte(hi<<4|lo))
 			i += 2
@@ -183,7 +194,7 @@ func unescape(s string, plus bool) (string, bool) {
 			b = append(b, s[i])
 		}
 	}
-	return string(b), true
+	return b, true
 }
 
 func unhex(c byte) int {

@@ -3,7 +3,9 @@ package endpoint
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
+	"hash"
 	"net/http"
 	"slices"
 	"strconv"
@@ -27,28 +29,47 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b 
 
 // signedRequest is what a signature covers.
 type signedRequest struct {
-	r             *http.Request
-	path          string // canonical URI
-	query         query
-	signedHeaders string // as sent: lower case, parted by semicolons
-	payloadHash   string
-	amzDate       string // 20130524T000000Z
-	scope         string // 20130524/us-east-1/s3/aws4_request
+	headers interface {
+		// appendCanonical appends the value of a header as it is signed; name is as the list of signed headers spells it.
+		appendCanonical(b []byte, name string) []byte
+	}
+	method  string
+	path    string // decoded
+	rawPath string // as it came
+	asSent  bool   // sign rawPath instead of the canonical spelling of path
+	query   query
+	sig     *signature
+}
+
+// verify compares signatures in constant time. It allocates nothing if the query has at most one parameter.
+func (s *signedRequest) verify(key *macKey) bool {
+	if s.matches(key) {
+		return true
+	}
+	// Some clients sign the path just as they send it ("/a%2fb", "/a!b"), not as S3 canonicalises it. Both spellings name one
+	// key, so nothing is let in by accepting either.
+	s.asSent = string(appendEscaped(nil, s.path, true)) != s.rawPath
+	return s.asSent && s.matches(key)
+}
+
+func (s *signedRequest) matches(key *macKey) bool {
+	got := s.sign(key)
+	return len(s.sig.value) == len(got) && subtle.ConstantTimeCompare(got[:], []byte(s.sig.value)) == 1
 }
 
 // sign returns the signature of the request in lower-case hex.
-func (s *signedRequest) sign(key *[32]byte) [64]byte {
+func (s *signedRequest) sign(key *macKey) [64]byte {
 	bp := buffers.Get().(*[]byte)
 	b := s.appendCanonical((*bp)[:0])
 	sum := sha256.Sum256(b)
 	b = append(b[:0], algorithm...)
 	b = append(b, '\n')
-	b = append(b, s.amzDate...)
+	b = append(b, s.sig.amzDate...)
 	b = append(b, '\n')
-	b = append(b, s.scope...)
+	b = append(b, s.sig.scope...)
 	b = append(b, '\n')
 	b = hex.AppendEncode(b, sum[:])
-	out := hmacHex(key, b)
+	out := key.sign(b)
 	if cap(b) <= 64<<10 {
 		*bp = b
 		buffers.Put(bp)
@@ -57,30 +78,39 @@ func (s *signedRequest) sign(key *[32]byte) [64]byte {
 }
 
 func (s *signedRequest) appendCanonical(b []byte) []byte {
-	b = append(b, s.r.Method...)
+	b = append(b, s.method...)
 	b = append(b, '\n')
-	b = append(b, s.path...)
+	if s.asSent {
+		b = append(b, s.rawPath...)
+	} else {
+		b = appendEscaped(b, s.path, true)
+	}
 	b = append(b, '\n')
 	b = appendCanonicalQuery(b, s.query)
 	b = append(b, '\n')
-	for list := s.signedHeaders; list != ""; {
+	for list := s.sig.signedHeaders; list != ""; {
 		var name string
 		name, list, _ = strings.Cut(list, ";")
 		b = append(b, name...)
 		b = append(b, ':')
-		b = appendHeader(b, s.r, name)
+		b = s.headers.appendCanonical(b, name)
 		b = append(b, '\n')
 	}
 	b = append(b, '\n')
-	b = append(b, s.signedHeaders...)
+	b = append(b, s.sig.signedHeaders...)
 	b = append(b, '\n')
-	return append(b, s.payloadHash...)
+	return append(b, s.sig.payloadHash...)
 }
 
 // appendCanonicalQuery sorts by encoded name, then by encoded value, and leaves out the signature itself.
 func appendCanonicalQuery(b []byte, q query) []byte {
 	if len(q) == 0 {
 		return b
+	}
+	if len(q) == 1 && q[0].name != "X-Amz-Signature" { // as the SDKs mark their URLs; nothing to sort
+		b = appendEscaped(b, q[0].name, false)
+		b = append(b, '=')
+		return appendEscaped(b, q[0].value, false)
 	}
 	enc := make(query, 0, len(q))
 	for _, p := range q {
@@ -105,9 +135,13 @@ func appendCanonicalQuery(b []byte, q query) []byte {
 	return b
 }
 
-// appendHeader appends a header's values, joined by commas, each trimmed and with its runs of spaces folded to one. net/http keeps
+// requestHeaders are the headers of a request that net/http has read.
+type requestHeaders struct{ r *http.Request }
+
+// appendCanonical appends a header's values, joined by commas, each trimmed and with its runs of spaces folded to one. net/http keeps
 // some headers out of the map; they are put back here.
-func appendHeader(b []byte, r *http.Request, name string) []byte {
+func (h requestHeaders) appendCanonical(b []byte, name string) []byte {
+	r := h.r
 	switch name {
 	case "host":
 		return appendFolded(b, r.Host)
@@ -160,7 +194,6 @@ func canonicalName(lower string) string {
 	return http.CanonicalHeaderKey(lower)
 }
 
-// signingKey derives the key of one day, region and service from the secret.
 func signingKey(secret, date, region string) [32]byte {
 	k := hmacSum([]byte("AWS4"+secret), date)
 	k = hmacSum(k[:], region)
@@ -175,18 +208,40 @@ func hmacSum(key []byte, data string) (out [32]byte) {
 	return out
 }
 
-func hmacHex(key *[32]byte, data []byte) (out [64]byte) {
-	m := hmac.New(sha256.New, key[:])
-	m.Write(data)
-	var sum [32]byte
-	m.Sum(sum[:0])
-	hex.Encode(out[:], sum[:])
+// macKey is a signing key with states of its HMAC at hand: one that was used before has the key's two blocks behind it, and costs no
+// allocation.
+type macKey struct {
+	key  [32]byte
+	idle sync.Pool // of *macState
+}
+
+type macState struct {
+	h   hash.Hash
+	sum [sha256.Size]byte
+}
+
+// newSigningKey derives the key of one day, region and service from the secret.
+func newSigningKey(secret, date, region string) *macKey {
+	return &macKey{key: signingKey(secret, date, region)}
+}
+
+// sign returns the HMAC-SHA256 of data in lower-case hex.
+func (k *macKey) sign(data []byte) (out [64]byte) {
+	m, ok := k.idle.Get().(*macState)
+	if !ok {
+		m = &macState{h: hmac.New(sha256.New, k.key[:])}
+	}
+	m.h.Write(data)
+	m.h.Sum(m.sum[:0])
+	hex.Encode(out[:], m.sum[:])
+	m.h.Reset()
+	k.idle.Put(m)
 	return out
 }
 
 // chunkSigner checks the chain of signatures over a chunked payload: each covers the one before, the first the request's own.
 type chunkSigner struct {
-	key      [32]byte
+	key      *macKey
 	amzDate  string
 	scope    string
 	previous string
@@ -203,7 +258,7 @@ func (c *chunkSigner) trailer(sum []byte) string {
 }
 
 func (c *chunkSigner) next(kind, hashes string) string {
-	sig := hmacHex(&c.key, []byte(kind+"\n"+c.amzDate+"\n"+c.scope+"\n"+c.previous+"\n"+hashes))
+	sig := c.key.sign([]byte(kind + "\n" + c.amzDate + "\n" + c.scope + "\n" + c.previous + "\n" + hashes))
 	c.previous = string(sig[:])
 	return c.previous
 }
@@ -213,26 +268,30 @@ const maxKeys = 1024
 
 type keyID struct{ accessKey, date, region string }
 
+func (id keyID) clone() keyID {
+	return keyID{strings.Clone(id.accessKey), strings.Clone(id.date), strings.Clone(id.region)}
+}
+
 // keyCache keeps signing keys that have verified a signature, so that nobody without the secret can fill it. The zero value is ready.
 type keyCache struct {
 	mu   sync.RWMutex
-	keys map[keyID][32]byte
+	keys map[keyID]*macKey
 }
 
-func (c *keyCache) get(id keyID) ([32]byte, bool) {
+// get returns nil where there is no such key.
+func (c *keyCache) get(id keyID) *macKey {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	k, ok := c.keys[id]
-	return k, ok
+	return c.keys[id]
 }
 
 // put stores a key. A full cache is emptied: it then holds mostly days gone by, and a key costs four HMACs to make again.
-func (c *keyCache) put(id keyID, key [32]byte) {
-	id = keyID{strings.Clone(id.accessKey), strings.Clone(id.date), strings.Clone(id.region)}
+func (c *keyCache) put(id keyID, key *macKey) {
+	id = id.clone()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.keys == nil || len(c.keys) >= maxKeys {
-		c.keys = make(map[keyID][32]byte)
+		c.keys = make(map[keyID]*macKey)
 	}
 	c.keys[id] = key
 }

@@ -212,12 +212,24 @@ func TestCanonicalForms(t *testing.T) {
 		t.Fatal(err, tgt)
 	}
 	path, _ := unescape(tgt.rawPath, false)
-	s := signedRequest{r: r, path: string(appendEscaped(nil, path, true)), query: tgt.query, signedHeaders: "content-length;host;x-amz-meta-a", payloadHash: "P"}
+	s := signedRequest{headers: requestHeaders{r}, method: r.Method, path: path, query: tgt.query, sig: &signature{signedHeaders: "content-length;host;x-amz-meta-a", payloadHash: "P"}}
 	const want = "GET\n/b/a/b%20c\na=x%20y&acl=&b=1&b=2&z=%2B&z=a%20b\ncontent-length:0\nhost:h:1\nx-amz-meta-a:one two,three four\n\n" +
 		"content-length;host;x-amz-meta-a\nP"
 	if got := string(s.appendCanonical(nil)); got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
+}
+
+// authorization signs a request by its X-Amz-Date and X-Amz-Content-Sha256 headers; path is signed as it is given.
+func authorization(r *http.Request, path string, q query, signed string) string {
+	date := r.Header.Get("X-Amz-Date")
+	if date == "" {
+		date = exampleTime.Format(amzDateLayout)
+	}
+	sig := signature{signedHeaders: signed, payloadHash: r.Header.Get("X-Amz-Content-Sha256"), amzDate: date, scope: date[:8] + "/us-east-1/s3/aws4_request"}
+	s := signedRequest{headers: requestHeaders{r}, method: r.Method, rawPath: path, asSent: true, query: q, sig: &sig}
+	value := s.sign(newSigningKey(testSecret, date[:8], "us-east-1"))
+	return fmt.Sprintf("%s Credential=%s/%s, SignedHeaders=%s, Signature=%s", algorithm, testKey, sig.scope, signed, value[:])
 }
 
 // TestEitherPathSpelling: a client may sign the path as it sends it or as S3 canonicalises it.
@@ -230,11 +242,7 @@ func TestEitherPathSpelling(t *testing.T) {
 			r := httptest.NewRequest("GET", "/b/x!%2fy", nil)
 			r.Header.Set("X-Amz-Date", "20130524T000000Z")
 			r.Header.Set("X-Amz-Content-Sha256", unsignedPayload)
-			s := signedRequest{r: r, path: signedPath, signedHeaders: "host;x-amz-content-sha256;x-amz-date", payloadHash: unsignedPayload,
-				amzDate: "20130524T000000Z", scope: "20130524/us-east-1/s3/aws4_request"}
-			key := signingKey(testSecret, "20130524", "us-east-1")
-			sig := s.sign(&key)
-			r.Header.Set("Authorization", fmt.Sprintf("%s Credential=%s, SignedHeaders=%s, Signature=%s", algorithm, exampleScope, s.signedHeaders, sig[:]))
+			r.Header.Set("Authorization", authorization(r, signedPath, nil, "host;x-amz-content-sha256;x-amz-date"))
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
 			if want := map[bool]int{true: 403, false: 200}[signedPath == "/b/x!/y"]; w.Code != want {
@@ -253,10 +261,7 @@ func TestDateHeader(t *testing.T) {
 			r := httptest.NewRequest("GET", "/b/k", nil)
 			r.Header.Set("Date", "Fri, 24 May 2013 00:00:00 GMT")
 			r.Header.Set("X-Amz-Content-Sha256", emptySHA256)
-			s := signedRequest{r: r, path: "/b/k", signedHeaders: signed, payloadHash: emptySHA256, amzDate: "20130524T000000Z", scope: "20130524/us-east-1/s3/aws4_request"}
-			key := signingKey(testSecret, "20130524", "us-east-1")
-			sig := s.sign(&key)
-			r.Header.Set("Authorization", fmt.Sprintf("%s Credential=%s, SignedHeaders=%s, Signature=%s", algorithm, exampleScope, signed, sig[:]))
+			r.Header.Set("Authorization", authorization(r, "/b/k", nil, signed))
 			if w := record(exampleHandler(t, f), r); w.Code != want {
 				t.Errorf("%s: %d %s", signed, w.Code, w.Body)
 			}
@@ -267,8 +272,8 @@ func TestDateHeader(t *testing.T) {
 func TestSigningKeyCacheIsBounded(t *testing.T) {
 	var c keyCache
 	for i := range 3*maxKeys + 7 {
-		c.put(keyID{"a", "20130524", fmt.Sprint(i)}, [32]byte{byte(i)})
-		if k, ok := c.get(keyID{"a", "20130524", fmt.Sprint(i)}); !ok || k[0] != byte(i) {
+		c.put(keyID{"a", "20130524", fmt.Sprint(i)}, &macKey{key: [32]byte{byte(i)}})
+		if k := c.get(keyID{"a", "20130524", fmt.Sprint(i)}); k == nil || k.key[0] != byte(i) {
 			t.Fatal("a key that was just put is gone")
 		}
 		if len(c.keys) > maxKeys {
