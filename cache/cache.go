@@ -24,6 +24,7 @@ type Cache struct {
 	count    *counters
 	metadata func(class uint8) bool
 	fillSpan int64
+	arrays   sync.Pool // *array: of windows
 	log      zerolog.Logger
 
 	base   context.Context // of every fill
@@ -88,7 +89,7 @@ func (c *Cache) onDisk(k Key, noDisk bool) bool {
 }
 
 func (c *Cache) resident(k Key, noDisk bool) bool {
-	return c.mem.has(k) || c.onDisk(k, noDisk)
+	return c.mem.has(&k) || c.onDisk(k, noDisk)
 }
 
 // Offer gives the cache bytes of obj, from off on, that were read from the origin at obj's version by other means. Every page that lies
@@ -123,7 +124,7 @@ func (c *Cache) Lookup(ctx context.Context, obj *origin.Object, off, length int6
 	if !ok {
 		return Buf{}, false
 	}
-	if data, ok := c.mem.get(k); ok {
+	if data, ok := c.mem.get(&k); ok {
 		return NewBuf(data, nil), true
 	}
 	if !c.onDisk(k, false) {

@@ -32,12 +32,18 @@ func (p page) outside(from, to int64) int64 {
 type geometry struct {
 	obj    *origin.Object
 	layout Layout
-	part   int // the part that partKey is the hash of; -1: none yet
+	view   *View // that knows the parts' keys; nil: a part's id is hashed when a read comes to it
+	part   int   // the part that hash is of; -1: none yet
 	hash   PartKey
 }
 
 func newGeometry(obj *origin.Object, layout Layout) geometry {
 	return geometry{obj: obj, layout: layout, part: -1}
+}
+
+// geometry begins to find a View's pages.
+func (v *View) geometry() geometry {
+	return geometry{obj: v.obj, layout: v.layout, view: v, part: -1}
 }
 
 // cacheable says why an object cannot be cached, or nil.
@@ -68,7 +74,12 @@ func (g *geometry) seek(off int64) (*origin.Part, error) {
 		if parts[i].ID == "" {
 			return nil, origin.NewError(origin.ErrUnsupported, "read", g.obj.Path, fmt.Errorf("the part at %d has no id, so it cannot be cached", parts[i].Offset))
 		}
-		g.part, g.hash = i, HashPart(parts[i].ID)
+		g.part = i
+		if g.view != nil {
+			g.hash = g.view.parts[i]
+		} else {
+			g.hash = HashPart(parts[i].ID)
+		}
 	}
 	return &parts[i], nil
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 
@@ -67,7 +68,7 @@ func (r *Reader) fetch(w *want) (bool, error) {
 		from = fromOrigin
 	}
 	if data == nil {
-		data, _ = r.c.mem.get(w.page.key)
+		data, _ = r.c.mem.get(&w.page.key)
 		from = fromMemory
 	}
 	if data == nil {
@@ -110,17 +111,8 @@ func (r *Reader) fetchDisk(w *want) (bool, error) {
 	if !r.c.onDisk(w.page.key, w.noDisk) {
 		return false, nil
 	}
-	metadata := r.c.metadata(w.page.class)
 	lo, hi := r.clip(w.page)
-	off, n := lo, hi-lo
-	if metadata { // all of it: it moves up into memory
-		off, n = 0, w.page.size()
-	}
-	buf, err := r.c.disk.Read(r.ctx, w.page.key, int(w.page.size()), int(off), int(n))
-	if err == nil && int64(len(buf.B)) != n {
-		buf.Free()
-		err = ErrCorrupt
-	}
+	buf, err := r.c.readDisk(r.ctx, w.page, lo, hi-lo)
 	if err != nil {
 		if ctxErr := r.ctx.Err(); ctxErr != nil {
 			return false, ctxErr
@@ -128,16 +120,32 @@ func (r *Reader) fetchDisk(w *want) (bool, error) {
 		r.distrust(w.page.key, err)
 		return false, nil
 	}
-	r.tier = fromDisk
-	if metadata {
-		data := bytes.Clone(buf.B)
-		buf.Free()
-		r.c.mem.put(w.page.key, data, true)
-		r.piece = data[lo:hi]
-		return true, nil
-	}
-	r.piece, r.loan = buf.B, buf
+	r.tier, r.piece, r.loan = fromDisk, buf.B, buf
 	return true, nil
+}
+
+// readDisk reads n bytes from off of a page from disk. Of metadata it reads the whole page, which moves up into memory.
+func (c *Cache) readDisk(ctx context.Context, pg page, off, n int64) (Buf, error) {
+	metadata := c.metadata(pg.class)
+	first, want := off, n
+	if metadata {
+		first, want = 0, pg.size()
+	}
+	buf, err := c.disk.Read(ctx, pg.key, int(pg.size()), int(first), int(want))
+	if err != nil {
+		return Buf{}, err
+	}
+	if int64(len(buf.B)) != want {
+		buf.Free()
+		return Buf{}, ErrCorrupt
+	}
+	if !metadata {
+		return buf, nil
+	}
+	data := bytes.Clone(buf.B)
+	buf.Free()
+	c.mem.put(pg.key, data, true)
+	return NewBuf(data[off:off+n:off+n], nil), nil
 }
 
 // distrust notes that the disk failed for a page.

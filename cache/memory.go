@@ -7,8 +7,10 @@ import (
 	"github.com/alio-lake/alio/cache/policy"
 )
 
-// memory is the memory tier: S3-FIFO in shards, each with its own lock and its own slice of the limit. A hit takes a shared lock and touches
-// two bits. Pages are plain slices of the Go heap: a page that is evicted while somebody reads it lives until that reader lets go.
+// memory is the memory tier: S3-FIFO in shards, each with its own slice of the limit. A hit takes no lock and, on a page that is asked for often,
+// writes nothing: it finds the page in its shard's index and raises the page's own count of hits, which stops at three. The policy, which is for
+// one goroutine at a time, asks for that count when it decides about the page; it works under the shard's lock, which only those that bring
+// or remove pages take. Pages are plain slices of the Go heap: a page that is evicted while somebody reads it lives until that reader lets go.
 //
 // Pages here carry no checksums of their own: a CRC32C over 64 KiB costs a good part of what the hit itself costs, and the memory
 // that would flip a bit here is the memory that the answer passes through anyway. The disk tier's pages do.
@@ -19,19 +21,29 @@ type memory struct {
 }
 
 type shard struct {
-	mu struct {
-		sync.RWMutex
-		pages *policy.Protected[Key, []byte]
+	index index
+	_     [lineBytes]byte // what a writer changes lies on other cache lines than what readers read
+	mu    struct {
+		sync.Mutex
+		index indexWriter
+		pages *policy.Protected[Key, *entry]
 	}
-	_ [64]byte // keeps neighbours' locks on different cache lines
+	_ [lineBytes]byte
 }
+
+// lineBytes is two cache lines: processors fetch them in pairs.
+const lineBytes = 128
 
 // shardBytes is the least share of the limit that one shard gets: 32 pages of the largest size, so that a page of 1 MiB fits even the tenth
 // that new pages pass through.
 const shardBytes = 32 << 20
 
-// maxShards is enough for 64 cores to hit without waiting for each other.
+// maxShards is enough for 64 cores to bring pages without waiting for each other.
 const maxShards = 64
+
+// indexCharge is what a page costs beside its bytes and policy.Overhead: its entry (48) and its part of the index when that is at its emptiest,
+// less what Overhead counts for a value and a pointer does not take (16).
+const indexCharge = 48 + sparseSlots*slotBytes - 16
 
 func newMemory(limit int64, share float64) *memory {
 	n := int64(1)
@@ -40,52 +52,65 @@ func newMemory(limit int64, share float64) *memory {
 	}
 	m := &memory{shards: make([]shard, n), mask: uint64(n - 1), limit: limit}
 	for i := range m.shards {
-		m.shards[i].mu.pages = policy.NewProtected[Key, []byte](limit/n, share)
+		s := &m.shards[i]
+		s.mu.index = newIndexWriter(&s.index)
+		s.mu.pages = policy.NewProtected[Key, *entry](limit/n-minSlots*slotBytes, share)
+		s.mu.pages.Watch(policy.Watch[Key, *entry]{
+			Accesses: func(e *entry) uint32 { return e.hits.Swap(0) },
+			Evicted:  func(_ Key, e *entry) { s.mu.index.remove(e) },
+		})
 	}
 	return m
 }
 
 // of picks the shard by bits of the key, which is a hash.
-func (m *memory) of(k Key) *shard { return &m.shards[binary.LittleEndian.Uint64(k[:8])&m.mask] }
+func (m *memory) of(k *Key) *shard { return &m.shards[binary.LittleEndian.Uint64(k[:8])&m.mask] }
 
-// get returns a page, which must not be changed.
-func (m *memory) get(k Key) ([]byte, bool) {
-	s := m.of(k)
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.mu.pages.Get(k)
+// get returns a page, which must not be changed, and counts the hit.
+func (m *memory) get(k *Key) ([]byte, bool) {
+	e := m.of(k).index.find(k)
+	if e == nil {
+		return nil, false
+	}
+	e.touch()
+	return e.data, true
 }
 
-func (m *memory) has(k Key) bool {
-	s := m.of(k)
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.mu.pages.Has(k)
-}
+// has reports whether a page is here, without counting a hit.
+func (m *memory) has(k *Key) bool { return m.of(k).index.find(k) != nil }
 
 // put keeps a page, if there is room to be made for it. data must not change afterwards.
 func (m *memory) put(k Key, data []byte, metadata bool) {
-	s := m.of(k)
+	s := m.of(&k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.pages.Add(k, data, heapSize(len(data)), metadata)
+	if s.index.find(&k) != nil {
+		return
+	}
+	e := &entry{key: k, data: data}
+	if s.mu.pages.Add(k, e, heapSize(len(data))+indexCharge, metadata) {
+		s.mu.index.insert(e)
+	}
 }
 
 func (m *memory) remove(k Key) {
-	s := m.of(k)
+	s := m.of(&k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.pages.Remove(k)
+	if e := s.index.find(&k); e != nil {
+		s.mu.pages.Remove(k)
+		s.mu.index.remove(e)
+	}
 }
 
 // usage is how many bytes are charged against the limit, by how many pages.
 func (m *memory) usage() (bytes int64, pages int) {
 	for i := range m.shards {
 		s := &m.shards[i]
-		s.mu.RLock()
+		s.mu.Lock()
 		bytes += s.mu.pages.Bytes()
 		pages += s.mu.pages.Len()
-		s.mu.RUnlock()
+		s.mu.Unlock()
 	}
 	return bytes, pages
 }

@@ -48,22 +48,31 @@ type counters struct {
 	names []string // classes, with unknownClass last
 	reg   prometheus.Registerer
 
-	requested, fetched, refetched, overread, shared, shed, offered atomic.Int64
+	resident stripes // what hits raise; see hitCounters
 
-	read      [tiers]atomic.Int64
+	fetched, refetched, overread, shared, shed, offered atomic.Int64
+
+	origin    atomic.Int64   // bytes answered from fills
 	results   []atomic.Int64 // as fillResults
 	fallbacks [reasons]atomic.Int64
-	hits      []atomic.Int64 // as names
-	misses    []atomic.Int64
+	misses    []atomic.Int64 // as names
 	firstPage prometheus.Histogram
 }
+
+// What counters.resident counts: bytes that Open was asked for; bytes answered from memory and from disk, by Readers and by ReadPage (which is
+// asked for what it answers, and for nothing else); then pages, as counters.names.
+const (
+	hitOpened = iota
+	hitRead
+	hitPaged = hitRead + int(fromOrigin)
+	hitPages = hitPaged + int(fromOrigin)
+)
 
 func newCounters(c *Cache, classes []string) *counters {
 	names := append(append([]string(nil), classes...), unknownClass)
 	return &counters{
-		cache: c, names: names,
-		results: make([]atomic.Int64, len(fillResults)),
-		hits:    make([]atomic.Int64, len(names)), misses: make([]atomic.Int64, len(names)),
+		cache: c, names: names, resident: newStripes(hitPages + len(names)),
+		results: make([]atomic.Int64, len(fillResults)), misses: make([]atomic.Int64, len(names)),
 		firstPage: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "alio_cache_fill_first_page_seconds",
 			Help:    "Time from the start of a fill until its first page was there, with the wait for fill memory.",
@@ -89,16 +98,46 @@ func (m *counters) unregister() {
 	}
 }
 
-// served counts a piece of n bytes when it is handed out: the page it is of was a hit or a miss.
+// opened counts bytes that Open was asked for.
+func (m *counters) opened(n int64) { m.resident.mine()[hitOpened].Add(n) }
+
+// served counts a piece of n bytes when a Reader hands it out: the page it is of was a hit or a miss.
 func (m *counters) served(t tier, class uint8, n int64) {
-	m.read[t].Add(n)
-	i := min(int(class), len(m.names)-1)
 	if t == fromOrigin {
-		m.misses[i].Add(1)
-	} else {
-		m.hits[i].Add(1)
+		m.origin.Add(n)
+		m.misses[m.class(class)].Add(1)
+		return
 	}
+	mine := m.resident.mine()
+	mine[hitRead+int(t)].Add(n)
+	mine[hitPages+m.class(class)].Add(1)
 }
+
+// paged counts n bytes that ReadPage hands out.
+func (m *counters) paged(t tier, class uint8, n int64) {
+	mine := m.resident.mine()
+	mine[hitPaged+int(t)].Add(n)
+	mine[hitPages+m.class(class)].Add(1)
+}
+
+// class is a class's place in names.
+func (m *counters) class(class uint8) int { return min(int(class), len(m.names)-1) }
+
+// requested is the bytes that reads asked for.
+func (m *counters) requested() int64 {
+	return m.resident.sum(hitOpened) + m.resident.sum(hitPaged+int(fromMemory)) + m.resident.sum(hitPaged+int(fromDisk))
+}
+
+// read is the bytes answered from a tier.
+func (m *counters) read(t tier) int64 {
+	if t == fromOrigin {
+		return m.origin.Load()
+	}
+	return m.resident.sum(hitRead+int(t)) + m.resident.sum(hitPaged+int(t))
+}
+
+// hits is the pages of a class, by its place in names, that were resident when they were asked for.
+func (m *counters) hits(class int) int64 { return m.resident.sum(hitPages + class) }
 
 // fill counts the end of a fill that made a request, or was cancelled before it could.
 func (m *counters) fill(err error, abandoned bool) {
@@ -165,13 +204,13 @@ func (m *counters) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n))
 	}
 	for t, name := range tierNames {
-		total(descRead, m.read[t].Load(), name)
+		total(descRead, m.read(tier(t)), name)
 	}
 	for i, r := range fillResults {
 		total(descFills, m.results[i].Load(), r.name)
 	}
 	for i, name := range m.names {
-		total(descPages, m.hits[i].Load(), name, "hit")
+		total(descPages, m.hits(i), name, "hit")
 		total(descPages, m.misses[i].Load(), name, "miss")
 	}
 	for i, name := range reasonNames {

@@ -1,6 +1,10 @@
 package cache
 
-import "github.com/alio-lake/alio/origin"
+import (
+	"slices"
+
+	"github.com/alio-lake/alio/origin"
+)
 
 // maxWindow is the most pages of one window: a layout of tiny pages must not make one read's plan large.
 const maxWindow = 4096
@@ -16,11 +20,11 @@ type want struct {
 // plan lays out the next window, from r.pos: the pages, whole, that r.span bytes hold (at least one), and a flight for each of them that is
 // not resident. What misses goes to the origin in one request.
 func (r *Reader) plan() error {
+	old, oldLent := r.window[r.next:], r.lent
 	wants, err := r.survey()
 	if err != nil {
 		return err
 	}
-	old := r.window[r.next:]
 	if len(old) > 0 {
 		r.c.fills.adopt(old, wants)
 	}
@@ -36,14 +40,45 @@ func (r *Reader) plan() error {
 	}
 	r.window, r.next = wants, 0
 	r.leave(old) // only now: pages that were wanted and are still wanted stay so all the while
+	if oldLent != r.lent {
+		r.c.giveBack(oldLent)
+	}
 	return nil
 }
 
-// survey finds the window's pages and which of them are resident. It takes no lock that a miss holds.
+// array is where a window of more than a few pages lies. A read that has ended leaves its array to another.
+type array struct{ wants []want }
+
+// maxArray is the most pages, 28 KiB of them, of an array that is kept for another read.
+const maxArray = 512
+
+// widen makes room for one more page in a window that lies in lent, or in no array yet.
+func (c *Cache) widen(wants []want, lent *array) ([]want, *array) {
+	if lent == nil {
+		if lent, _ = c.arrays.Get().(*array); lent == nil {
+			lent = &array{wants: make([]want, 0, 16)}
+		}
+		wants = append(lent.wants[:0], wants...)
+	}
+	wants = slices.Grow(wants, 1)
+	lent.wants = wants[:0]
+	return wants, lent
+}
+
+// giveBack takes an array back in which no flight is left.
+func (c *Cache) giveBack(lent *array) {
+	if lent != nil && cap(lent.wants) <= maxArray {
+		c.arrays.Put(lent)
+	}
+}
+
+// survey finds the window's pages and which of them are resident. It takes no lock. The array that they lie in, if any, is r.lent then.
 func (r *Reader) survey() ([]want, error) {
 	var wants []want
 	if len(r.window) == r.next { // no page of the window before is still wanted: its array serves again
 		wants = r.window[:0]
+	} else {
+		r.lent = nil
 	}
 	off, floor, first := r.pos, int64(0), int64(0)
 	for off < r.to && len(wants) < maxWindow {
@@ -57,6 +92,9 @@ func (r *Reader) survey() ([]want, error) {
 			break
 		}
 		noDisk := r.disk.blind || r.disk.doubted && r.disk.doubt == pg.key
+		if len(wants) == cap(wants) {
+			wants, r.lent = r.c.widen(wants, r.lent)
+		}
 		wants = append(wants, want{page: pg, noDisk: noDisk, resident: r.look(pg.key, noDisk, len(wants) == 0)})
 		off, floor = pg.end, pg.end
 	}
@@ -70,7 +108,7 @@ func (r *Reader) look(k Key, noDisk, first bool) bool {
 		return r.c.resident(k, noDisk)
 	}
 	var ok bool
-	if r.head, ok = r.c.mem.get(k); ok {
+	if r.head, ok = r.c.mem.get(&k); ok {
 		return true
 	}
 	return r.c.onDisk(k, noDisk)

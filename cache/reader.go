@@ -32,21 +32,22 @@ type Reader struct {
 	span     int64 // the most bytes of a window; shrinks while the reader is too slow to take what was fetched for it
 
 	window []want
+	lent   *array // what the window lies in, if that is not inline
 	next   int    // the page of the window that is needed next
 	head   []byte // that page, if memory had it when the window was planned
 
-	disk struct { // what this reader has seen of the disk, in this window
-		faults  int
-		doubted bool
-		doubt   Key  // the page that failed last
-		blind   bool // reads past the disk for the rest of the window
-	}
-
 	piece []byte // loaded and not handed out yet
+	loan  Buf    // what it lies in, if that is on loan
 	fresh bool   // no byte of it was handed out
 	tier  tier   // it came from
 	class uint8  // of its page
-	loan  Buf    // what it lies in, if that is on loan
+
+	disk struct { // what this reader has seen of the disk, in this window
+		faults  uint8 // two at most: the second makes it blind
+		doubted bool
+		blind   bool // reads past the disk for the rest of the window
+		doubt   Key  // the page that failed last
+	}
 
 	stats ReadStats
 	cost  *cost // nil until this reader begins a fill
@@ -58,12 +59,17 @@ type Reader struct {
 // Open begins to read a range of an object. It returns when the first page is at hand, so that an error before the first byte can be told
 // as such. ctx ends what the Reader waits for, now and later; a fill that others wait for goes on. Errors are of origin's kinds, or ctx's.
 func (c *Cache) Open(ctx context.Context, req Request) (*Reader, error) {
+	geo := newGeometry(req.Object, req.Layout)
+	if req.View != nil {
+		geo = req.View.geometry()
+		req.Object, req.Layout = geo.obj, geo.layout
+	}
 	if err := c.check(req); err != nil {
 		return nil, err
 	}
-	c.count.requested.Add(req.Length)
+	c.count.opened(req.Length)
 	r := &Reader{
-		c: c, ctx: ctx, geo: newGeometry(req.Object, req.Layout), src: req.Source,
+		c: c, ctx: ctx, geo: geo, src: req.Source,
 		from: req.Offset, to: req.Offset + req.Length, pos: req.Offset, span: c.fillSpan,
 	}
 	r.window = r.inline[:0]
@@ -158,6 +164,8 @@ func (r *Reader) end(err error) {
 	r.loan, r.piece, r.head = Buf{}, nil, nil
 	r.leave(r.window[r.next:])
 	r.window, r.next = nil, 0
+	r.c.giveBack(r.lent)
+	r.lent = nil
 }
 
 // need makes sure that there is a piece, and counts it when its first byte is about to be handed out.

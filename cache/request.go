@@ -4,6 +4,9 @@ import "github.com/alio-lake/alio/origin"
 
 // Request asks for a range of an object. The caller has already clamped it: 0 <= Offset, 0 < Length, Offset+Length <= Object.Size.
 type Request struct {
+	// View is the object and its layout, for a caller that reads it more than once: no part id is then hashed. Object and Layout are not
+	// looked at then.
+	View   *View
 	Object *origin.Object // at a version that is known; not changed by the cache, not to be changed by the caller
 	Layout Layout
 	Source Source

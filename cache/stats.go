@@ -30,9 +30,9 @@ type Stats struct {
 func (c *Cache) Stats() Stats {
 	m := c.count
 	s := Stats{
-		RequestedBytes: m.requested.Load(), FetchedBytes: m.fetched.Load(), RefetchedBytes: m.refetched.Load(),
+		RequestedBytes: m.requested(), FetchedBytes: m.fetched.Load(), RefetchedBytes: m.refetched.Load(),
 		OverreadBytes: m.overread.Load(), OfferedBytes: m.offered.Load(), SharedFills: m.shared.Load(), ShedPages: m.shed.Load(),
-		MemoryServed: m.read[fromMemory].Load(), DiskServed: m.read[fromDisk].Load(), OriginServed: m.read[fromOrigin].Load(),
+		MemoryServed: m.read(fromMemory), DiskServed: m.read(fromDisk), OriginServed: m.read(fromOrigin),
 		Fills: m.results[resultOK].Load(), CancelledFills: m.results[resultCancelled].Load(),
 		MemoryLimit: c.mem.limit, FillMemoryLimit: c.fills.limit,
 	}
@@ -43,7 +43,7 @@ func (c *Cache) Stats() Stats {
 		s.DiskFallbacks += m.fallbacks[i].Load()
 	}
 	for i := range m.names {
-		s.Hits += m.hits[i].Load()
+		s.Hits += m.hits(i)
 		s.Misses += m.misses[i].Load()
 	}
 	s.MemoryBytes, s.MemoryPages = c.mem.usage()

@@ -2,6 +2,8 @@ package cache
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/alio-lake/alio/origin"
@@ -20,6 +22,9 @@ type View struct {
 func NewView(obj *origin.Object, layout Layout) (*View, error) {
 	if err := cacheable(obj); err != nil {
 		return nil, err
+	}
+	if layout == nil {
+		return nil, origin.NewError(origin.ErrInvalid, "read", obj.Path, errors.New("no layout given"))
 	}
 	v := &View{obj: obj, layout: layout, parts: make([]PartKey, len(obj.Parts))}
 	for i := range obj.Parts {
@@ -41,31 +46,46 @@ type Page struct {
 	Class      uint8
 }
 
-// PageAt returns the page that holds the byte at off. It allocates nothing.
+// PageAt returns the page that holds the byte at off. An off outside the object, or in no part of it, is an error of origin's kinds. It allocates
+// nothing.
 func (v *View) PageAt(off int64) (Page, error) {
-	g := newGeometry(v.obj, v.layout)
+	if off < 0 || off >= v.obj.Size {
+		return Page{}, origin.NewError(origin.ErrInvalid, "read", v.obj.Path, fmt.Errorf("byte %d is not within the object's %d", off, v.obj.Size))
+	}
+	g := v.geometry()
 	pg, err := g.pageAt(off, 0)
 	return Page{Start: pg.start, End: pg.end, Key: pg.key, Class: pg.class}, err
 }
 
 // ReadPage returns n bytes from off within a page, if the page is resident; it never asks the origin. It waits no longer than the disk
-// tier's deadline. false: the page is not there, or could not be read in time, or failed its sums; the caller then reads by Open, which asks
-// the origin. The bytes must not be changed; the caller frees the Buf.
+// tier's deadline. false: the page is not there, or could not be read in time, or failed its sums, or it has no such bytes; the caller
+// then reads by Open, which asks the origin. The bytes must not be changed; the caller frees the Buf.
+//
+// What it returns counts as asked for and as answered; where it returns nothing, nothing is counted, for Open will. It takes no lock and, but for
+// metadata that moves up from disk into memory, allocates nothing.
 func (c *Cache) ReadPage(ctx context.Context, p *Page, off, n int64) (Buf, bool) {
-	if data, ok := c.mem.get(p.Key); ok {
-		c.count.served(fromMemory, p.Class, n)
-		return NewBuf(data[off:off+n], nil), true
+	if p == nil || c.base.Err() != nil {
+		return Buf{}, false
+	}
+	size := p.End - p.Start
+	if size > MaxPage || off < 0 || n <= 0 || off > size-n {
+		return Buf{}, false
+	}
+	if data, ok := c.mem.get(&p.Key); ok && int64(len(data)) == size {
+		c.count.paged(fromMemory, p.Class, n)
+		return NewBuf(data[off:off+n:off+n], nil), true
 	}
 	if !c.onDisk(p.Key, false) {
 		return Buf{}, false
 	}
-	buf, err := c.disk.Read(ctx, p.Key, int(p.End-p.Start), int(off), int(n))
-	if err != nil || int64(len(buf.B)) != n {
-		buf.Free()
-		c.count.fallback(err)
+	buf, err := c.readDisk(ctx, page{start: p.Start, end: p.End, key: p.Key, class: p.Class}, off, n)
+	if err != nil {
+		if ctx.Err() == nil {
+			c.count.fallback(err)
+		}
 		return Buf{}, false
 	}
-	c.count.served(fromDisk, p.Class, n)
+	c.count.paged(fromDisk, p.Class, n)
 	return buf, true
 }
 

@@ -22,6 +22,12 @@ func NewProtected[K comparable, V any](limit int64, share float64) *Protected[K,
 	}
 }
 
+// Watch sets what the policy asks and tells its caller. It is called before the first Add.
+func (p *Protected[K, V]) Watch(w Watch[K, V]) {
+	p.data.Watch(w)
+	p.meta.Watch(w)
+}
+
 // Get returns the value of k and counts the access.
 func (p *Protected[K, V]) Get(k K) (V, bool) {
 	if v, ok := p.data.Get(k); ok {

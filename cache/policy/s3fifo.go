@@ -17,6 +17,16 @@ type S3FIFO[K comparable, V any] struct {
 	slots[K, V]
 	limit              int64
 	small, main, ghost queue
+	watch              Watch[K, V]
+}
+
+// Watch ties a policy to a caller that finds entries, and counts its accesses to them, by means of its own, without the policy's lock.
+type Watch[K comparable, V any] struct {
+	// Accesses returns how often v was accessed since it was last asked for. The policy asks when it decides about v, and adds what it is told
+	// to what Get counted. nil: Get counts all.
+	Accesses func(v V) uint32
+	// Evicted is told of each entry that has to go to make room, before Add returns; not of what Remove removes. It must not call the policy.
+	Evicted func(k K, v V)
 }
 
 // NewS3FIFO makes an empty policy that holds at most limit bytes: weights, Overhead for each entry and Overhead for each ghost.
@@ -24,6 +34,9 @@ func NewS3FIFO[K comparable, V any](limit int64) *S3FIFO[K, V] {
 	empty := queue{head: none, tail: none}
 	return &S3FIFO[K, V]{slots: newSlots[K, V](), limit: limit, small: empty, main: empty, ghost: empty}
 }
+
+// Watch sets what the policy asks and tells its caller. It is called before the first Add.
+func (p *S3FIFO[K, V]) Watch(w Watch[K, V]) { p.watch = w }
 
 // Get returns the value of k and counts the access.
 func (p *S3FIFO[K, V]) Get(k K) (V, bool) {
@@ -131,10 +144,11 @@ func (p *S3FIFO[K, V]) evict() bool {
 func (p *S3FIFO[K, V]) evictSmall() bool {
 	i := p.small.tail
 	p.unlink(&p.small, i)
-	if p.all[i].freq.Load() > 1 {
+	if p.accesses(i) > 1 {
 		p.push(&p.main, inMain, i)
 		return false
 	}
+	p.evicted(i)
 	var zero V
 	p.vals[i] = zero
 	p.push(&p.ghost, inGhost, i)
@@ -151,14 +165,31 @@ func (p *S3FIFO[K, V]) evictMain() {
 	for {
 		i := p.main.tail
 		p.unlink(&p.main, i)
-		f := &p.all[i].freq
-		if n := f.Load(); n > 0 {
-			f.Store(n - 1)
+		if n := p.accesses(i); n > 0 {
+			p.all[i].freq.Store(n - 1)
 			p.push(&p.main, inMain, i)
 			continue
 		}
+		p.evicted(i)
 		p.drop(i)
 		return
+	}
+}
+
+// accesses returns an entry's count, with what the caller counted.
+func (p *S3FIFO[K, V]) accesses(i uint32) uint32 {
+	f := &p.all[i].freq
+	n := f.Load()
+	if p.watch.Accesses != nil {
+		n = min(n+min(p.watch.Accesses(p.vals[i]), maxFreq), maxFreq)
+		f.Store(n)
+	}
+	return n
+}
+
+func (p *S3FIFO[K, V]) evicted(i uint32) {
+	if p.watch.Evicted != nil {
+		p.watch.Evicted(p.all[i].key, p.vals[i])
 	}
 }
 
