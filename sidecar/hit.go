@@ -26,6 +26,7 @@ type hotFile struct {
 	watch   freshness.Watch[origin.Object]
 	maxAge  time.Duration // of the object's version, by the path's rule
 	version origin.Version
+	final   bool                     // the layout is the object's own; else the grid that serves until that is known
 	view    *cache.View              // if it takes next to no memory, else nil
 	large   weak.Pointer[cache.View] // belongs to the layouts, within their limit
 	used    *atomic.Bool             // tells the layouts that it is being read; nil if view is set
@@ -93,10 +94,10 @@ func (t *hotFiles) put(f *hotFile) {
 	places[into].Store(f)
 }
 
-// remember enters a file of which the version is in the book and the layout is known.
-func (s *Sidecar) remember(mount string, obj *origin.Object, layout *formats.Layout) {
+// remember enters a file of which the version is in the book. final says that the layout will not change any more.
+func (s *Sidecar) remember(mount string, obj *origin.Object, layout *formats.Layout, final bool) {
 	key := bookKey(mount, obj.Path)
-	if f := s.hot.get([]byte(key)); f != nil && f.version == obj.Version && f.watch.Answer() != nil && f.cut() != nil {
+	if f := s.hot.get([]byte(key)); f != nil && f.version == obj.Version && f.final == final && f.watch.Answer() != nil && f.cut() != nil {
 		return
 	}
 	watch, ok := s.objects.Watch(key)
@@ -108,7 +109,7 @@ func (s *Sidecar) remember(mount string, obj *origin.Object, layout *formats.Lay
 	if err != nil {
 		return
 	}
-	f := &hotFile{name: key, watch: watch, version: obj.Version, maxAge: s.rules.MaxAge(mount, obj.Path, freshness.Object)}
+	f := &hotFile{name: key, watch: watch, version: obj.Version, final: final, maxAge: s.rules.MaxAge(mount, obj.Path, freshness.Object)}
 	if layout.MemoryBytes() <= smallLayout {
 		f.view = view
 	} else if f.used, ok = s.layouts.hold(layoutID(obj), view); !ok {

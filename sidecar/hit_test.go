@@ -71,6 +71,23 @@ func TestHitAnswersWhatIsResidentAndFresh(t *testing.T) {
 	r.wantCalls("hits", "")
 }
 
+// A file whose end nobody reads is cut on the grid; once its own layout is known, the hit path follows.
+func TestHitFollowsTheLayout(t *testing.T) {
+	r := newRig(t, 1, forever)
+	data := lakeFile(t, 8, 2, 40_000)
+	r.store.Put("x.parquet", data)
+	at := origin.ReadRequest{Path: "x.parquet", Offset: 300_000, Length: 50_000}
+	for _, step := range []string{"on the grid", "by the layout"} {
+		for range 3 {
+			r.want(at.Path, data, at.Offset, at.Length, 0)
+		}
+		if _, got, ok := r.hit(t.Context(), at); !ok || !bytes.Equal(got, data[at.Offset:at.Offset+at.Length]) {
+			t.Errorf("%s: hit %v, %d bytes", step, ok, len(got))
+		}
+		r.want(at.Path, data, 0, 0, 64<<10)
+	}
+}
+
 func TestHitIsNotFoundOnceTheVersionMayHaveChanged(t *testing.T) {
 	r := newRig(t, 1, func(o *sidecar.Options, _ *cache.Options) {
 		o.Rules = []freshness.Rule{{Path: "lake/zero", MaxAge: 0}, {Path: "lake/ten", MaxAge: 10 * time.Second}, {Path: "**", MaxAge: freshness.Forever}}

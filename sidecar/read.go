@@ -147,11 +147,10 @@ func (r *reading) serve(ctx context.Context, obj *origin.Object, off, n int64, f
 // pages opens a range of obj in the page cache, cut by the layout if that is known by now, else on the grid.
 func (r *reading) pages(ctx context.Context, obj *origin.Object, off, n int64) (*cache.Reader, error) {
 	layout, ok := r.s.known(ctx, obj)
-	if ok {
-		r.s.remember(r.mount, obj, layout)
-	} else {
+	if !ok {
 		layout = formats.Provisional(obj.Path, obj.Size)
 	}
+	r.s.remember(r.mount, obj, layout, ok)
 	return r.s.opts.Pages.Open(ctx, cache.Request{Object: obj, Layout: layout, Source: source{r.s, r.mount, r.origin}, Offset: off, Length: n})
 }
 
