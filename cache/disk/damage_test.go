@@ -342,7 +342,7 @@ func TestIndexThatLies(t *testing.T) {
 		"too long": {Key: k, Off: segfile.HeaderSize, Length: cache.MaxPage + 1}, "in the header": {Key: k, Length: 500},
 	} {
 		b := append(bytes.Clone(whole), segfile.EncodeFooter(h, []segfile.Location{lie}, end)...)
-		c, err := openSegment(bytes.NewReader(b), int64(len(b)))
+		c, err := openBytes(b)
 		if err != nil || c.sealed || len(c.pages) != 1 || c.pages[0] != truth {
 			t.Errorf("%s: %+v, %v", name, c, err)
 		}
@@ -350,7 +350,7 @@ func TestIndexThatLies(t *testing.T) {
 	b := append(bytes.Clone(whole), segfile.EncodeFooter(h, []segfile.Location{truth}, end)...)
 	le.PutUint32(b[len(b)-segfile.TrailerSize+12:], 1<<31) // so many entries
 	le.PutUint32(b[len(b)-4:], segfile.Crc(h.Seed(), b[len(b)-segfile.TrailerSize:len(b)-4]))
-	if c, err := openSegment(bytes.NewReader(b), int64(len(b))); err != nil || c.sealed || len(c.pages) != 1 {
+	if c, err := openBytes(b); err != nil || c.sealed || len(c.pages) != 1 {
 		t.Errorf("a huge count: %+v, %v", c, err)
 	}
 }

@@ -116,13 +116,7 @@ func TestReadersWhileEvicting(t *testing.T) {
 func checkLive(t *testing.T, tier *Tier) {
 	t.Helper()
 	live := map[uint16]int64{}
-	for i := range tier.index.shards {
-		for _, e := range tier.index.shards[i].slots {
-			if e.meta != 0 {
-				live[e.slot] += segfile.RecordSize(e.length())
-			}
-		}
-	}
+	tier.index.each(func(e entry) { live[e.slot] += segfile.RecordSize(e.length()) })
 	for _, s := range tier.segments {
 		if got := s.live.Load(); got != live[s.slot] || s.touched.Load() < 0 || s.touched.Load() > got {
 			t.Errorf("segment %d: %d live bytes counted, %d in the index, %d touched", s.header.Seq, got, live[s.slot], s.touched.Load())

@@ -11,37 +11,78 @@ import (
 
 // contents is what the opener found in a segment file.
 type contents struct {
-	header segfile.Header
-	pages  []segfile.Location
-	end    int64 // where the records end
-	sealed bool  // the index at the end of the file was whole
+	header  segfile.Header
+	sealed  bool            // the index at the end of the file is whole
+	trailer segfile.Trailer // of one that is sealed
+	pages   []segfile.Location
+	end     int64 // where the records end
 }
 
-// openSegment reads a segment's index, or, where there is none or it is damaged, scans the records and believes those whose header
-// and data pass their sums, up to the first that does not. Memory: the index, which is smaller than the file, or while scanning one
-// page. errUnknownFormat and errDamaged say that nothing can be had; other errors are the device's.
-func openSegment(f io.ReaderAt, size int64) (contents, error) {
+// taker takes the pages of a segment while its index is read.
+type taker interface {
+	take(e segfile.Entries)
+	// undo takes back what was taken: the index is damaged.
+	undo()
+}
+
+// inspect reads a segment's two ends, 64 bytes each. errUnknownFormat and errDamaged say that nothing can be had; other errors are the device's.
+func inspect(f io.ReaderAt, size int64) (c contents, err error) {
 	var head [segfile.HeaderSize]byte
 	if size < segfile.HeaderSize {
-		return contents{}, fmt.Errorf("%w: %d bytes", segfile.ErrDamaged, size)
+		return c, fmt.Errorf("%w: %d bytes", segfile.ErrDamaged, size)
 	}
 	if err := readFull(f, head[:], 0); err != nil {
-		return contents{}, err
+		return c, err
 	}
-	h, err := segfile.ParseHeader(head[:])
-	if err != nil {
-		return contents{}, err
+	if c.header, err = segfile.ParseHeader(head[:]); err != nil {
+		return c, err
 	}
-	pages, end, err := readFooter(f, h, size)
-	if err == nil {
-		return contents{header: h, pages: pages, end: end, sealed: true}, nil
+	if size > maxSegmentSize {
+		return c, fmt.Errorf("%w: %d bytes, this build reads segments of up to %d", segfile.ErrUnknownFormat, size, int64(maxSegmentSize))
 	}
-	if !errors.Is(err, segfile.ErrDamaged) {
-		return contents{}, err
+	c.trailer, err = readTrailer(f, c.header, size)
+	c.end, c.sealed = c.trailer.End, err == nil
+	if errors.Is(err, segfile.ErrDamaged) {
+		err = nil // what was not sealed is scanned
 	}
-	c := contents{header: h}
-	c.pages, c.end = scanRecords(f, h, size)
-	return c, nil
+	return c, err
+}
+
+// readPages gives a segment's pages to the taker from its index or, where there is none or it is damaged, scans the records and believes those
+// whose header and data pass their sums, up to the first that does not; these are in c.pages too, and c.sealed is false. Memory: buf,
+// through which the index is read, or while scanning one page and the list.
+func (c *contents) readPages(f io.ReaderAt, size int64, buf []byte, to taker) error {
+	if c.sealed {
+		err := streamIndex(f, c.header, c.trailer, buf, to)
+		if err == nil {
+			return nil
+		}
+		to.undo()
+		if !errors.Is(err, segfile.ErrDamaged) {
+			return err
+		}
+		c.sealed = false
+	}
+	c.pages, c.end = scanRecords(f, c.header, size)
+	to.take(segfile.Entries(segfile.EncodeFooter(c.header, c.pages, c.end)[:len(c.pages)*segfile.EntrySize]))
+	return nil
+}
+
+// streamIndex reads a sealed segment's index in pieces. What the taker got before an error is not to be believed.
+func streamIndex(f io.ReaderAt, h segfile.Header, t segfile.Trailer, buf []byte, to taker) error {
+	x := t.Index(h)
+	for off, end := t.End, t.End+int64(t.Pages)*segfile.EntrySize; off < end; off += int64(len(buf)) {
+		b := buf[:min(int64(len(buf)), end-off)]
+		if err := readFull(f, b, off); err != nil {
+			return err
+		}
+		e, err := x.Add(b)
+		if err != nil {
+			return err
+		}
+		to.take(e)
+	}
+	return x.Done()
 }
 
 func readFull(f io.ReaderAt, b []byte, off int64) error {
@@ -55,25 +96,29 @@ func readFull(f io.ReaderAt, b []byte, off int64) error {
 	return err
 }
 
+func readTrailer(f io.ReaderAt, h segfile.Header, size int64) (segfile.Trailer, error) {
+	if size < segfile.HeaderSize+segfile.TrailerSize {
+		return segfile.Trailer{}, fmt.Errorf("%w: no trailer", segfile.ErrDamaged)
+	}
+	var b [segfile.TrailerSize]byte
+	if err := readFull(f, b[:], size-segfile.TrailerSize); err != nil {
+		return segfile.Trailer{}, err
+	}
+	return segfile.ParseTrailer(b[:], h, size)
+}
+
 // readFooter reads a sealed segment's index.
 func readFooter(f io.ReaderAt, h segfile.Header, size int64) ([]segfile.Location, int64, error) {
-	if size < segfile.HeaderSize+segfile.TrailerSize {
-		return nil, 0, fmt.Errorf("%w: no trailer", segfile.ErrDamaged)
-	}
-	var t [segfile.TrailerSize]byte
-	if err := readFull(f, t[:], size-segfile.TrailerSize); err != nil {
-		return nil, 0, err
-	}
-	end, count, err := segfile.ParseTrailer(t[:], h, size)
+	t, err := readTrailer(f, h, size)
 	if err != nil {
 		return nil, 0, err
 	}
-	b := make([]byte, count*segfile.EntrySize) // parseTrailer has checked that the file is that large
-	if err := readFull(f, b, end); err != nil {
+	b := make([]byte, t.Pages*segfile.EntrySize) // ParseTrailer has checked that the file is that large
+	if err := readFull(f, b, t.End); err != nil {
 		return nil, 0, err
 	}
-	pages, err := segfile.ParseEntries(b, t[:], h, end)
-	return pages, end, err
+	pages, err := segfile.ParseEntries(b, t, h)
+	return pages, t.End, err
 }
 
 // scanRecords walks the records from the start and checks every byte. Headers alone would not do: after a power loss a header may

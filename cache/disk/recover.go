@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/alio-lake/alio/cache/segfile"
 	"github.com/alio-lake/alio/internal/vfs"
@@ -33,7 +34,7 @@ func (t *Tier) recoverSegments(ctx context.Context) error {
 		t.used.Add(f.seg.charge.Load())
 		t.w.seq = max(t.w.seq, f.seg.header.Seq)
 	}
-	t.index.reserve(t.countPages(all))
+	t.index.release = t.release
 	if err := t.openAll(ctx, all); err != nil {
 		return err
 	}
@@ -100,76 +101,60 @@ func (t *Tier) listSegments() ([]*found, error) {
 // openWorkers is how many segments are opened at once: enough to keep an SSD and the processors busy.
 func openWorkers() int { return min(16, 2*runtime.GOMAXPROCS(0)) }
 
-// countPages adds up what the trailers promise, to size the index once. A trailer that lies costs memory for at most the pages that a
-// file of its size could hold.
-func (t *Tier) countPages(all []*found) int {
-	counts := make([]int, len(all))
-	forAll(len(all), func(i int) {
-		f, err := t.o.FS.Open(all[i].seg.path, false)
-		if err != nil {
-			all[i].err = err
-			return
-		}
-		all[i].seg.file = f
-		var b [segfile.TrailerSize]byte
-		if size := all[i].info.Size; size >= segfile.HeaderSize+segfile.TrailerSize && readFull(f, b[:], size-segfile.TrailerSize) == nil && [8]byte(b[:8]) == segfile.TrailerMagic {
-			counts[i] = int(min(int64(le.Uint32(b[12:])), size/(2*segfile.Align)))
-		}
-	})
-	sum := 0
-	for _, n := range counts {
-		sum += n
-	}
-	return sum
-}
-
-// forAll calls do(0) to do(n-1) on a few goroutines.
-func forAll(n int, do func(i int)) {
-	next := make(chan int)
+// forAll calls do(0, …) to do(n-1, …) on a few goroutines, each of which has a number of its own.
+func forAll(n int, do func(i, worker int)) {
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range openWorkers() {
+	for worker := range min(n, openWorkers()) {
 		wg.Go(func() {
-			for i := range next {
-				do(i)
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(int(i), worker)
 			}
 		})
 	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
 	wg.Wait()
 }
 
-// openAll opens the segments, and puts the pages of those that are whole or were scanned into the index.
+// inspect opens the file and reads both its ends.
+func (f *found) inspect(fsys vfs.FS) {
+	file, err := fsys.Open(f.seg.path, false)
+	if err != nil {
+		f.err = err
+		return
+	}
+	f.seg.file = file
+	if f.c, f.err = inspect(file, f.info.Size); f.err != nil {
+		return
+	}
+	want := f.seg.header
+	if f.c.header.Instance != want.Instance || f.c.header.Seq != want.Seq {
+		f.err = fmt.Errorf("%w: its header names another segment", segfile.ErrDamaged)
+		return
+	}
+	f.seg.header, f.seg.seed = f.c.header, f.c.header.Seed()
+}
+
+// openAll opens the segments, and makes the index of the pages of those that are whole or were scanned. First it reads the ends of all, to make
+// room for as many pages as the trailers promise; then the indexes, in pieces that stay in the processor's caches.
 func (t *Tier) openAll(ctx context.Context, all []*found) error {
+	forAll(len(all), func(i, _ int) {
+		if ctx.Err() == nil {
+			all[i].inspect(t.o.FS)
+		}
+	})
+	pages := 0
 	for _, f := range all { // slots are given by one goroutine
 		if f.seg.file != nil && !t.table.add(f.seg) {
 			f.err = errors.Join(segfile.ErrDamaged, f.seg.file.Close())
 			f.seg.file = nil
 		}
+		if f.err == nil {
+			pages += f.c.trailer.Pages
+		}
 	}
-	forAll(len(all), func(i int) {
-		f := all[i]
-		if f.seg.file == nil || ctx.Err() != nil {
-			return
-		}
-		f.c, f.err = openSegment(f.seg.file, f.info.Size)
-		want := f.seg.header
-		if f.err == nil && (f.c.header.Instance != want.Instance || f.c.header.Seq != want.Seq) {
-			f.err = fmt.Errorf("%w: its header names another segment", segfile.ErrDamaged)
-		}
-		if f.err != nil {
-			return
-		}
-		f.seg.header, f.seg.seed = f.c.header, f.c.header.Seed()
-		n, bytes := t.index.insertAll(f.c.pages, f.seg.slot)
-		f.seg.pages.Add(n)
-		f.seg.live.Add(bytes)
-		if f.c.sealed {
-			f.c.pages = nil
-		}
-	})
+	if ctx.Err() == nil {
+		t.load(ctx, all, newLoader(pages))
+	}
 	t.mu.Lock()
 	for _, f := range all { // also when ctx ended: Close closes them
 		t.segments = append(t.segments, f.seg)
@@ -179,6 +164,30 @@ func (t *Tier) openAll(ctx context.Context, all []*found) error {
 		return fmt.Errorf("disk: opening %s: %w", t.o.Dir, err)
 	}
 	return nil
+}
+
+// load reads the pages of the segments into the index.
+func (t *Tier) load(ctx context.Context, all []*found, l *loader) {
+	type worker struct {
+		*loading
+		buf []byte
+	}
+	workers := make([]worker, openWorkers())
+	for i := range workers {
+		workers[i] = worker{l.worker(i), make([]byte, loadBatch*segfile.EntrySize)}
+	}
+	forAll(len(all), func(i, n int) {
+		f, w := all[i], &workers[n]
+		if f.seg.file == nil || f.err != nil || ctx.Err() != nil {
+			return
+		}
+		w.start(f.seg.slot)
+		if f.err = f.c.readPages(f.seg.file, f.info.Size, w.buf, w.loading); f.err == nil {
+			f.seg.pages.Add(w.pages)
+			f.seg.live.Add(w.bytes)
+		}
+	})
+	l.publish(&t.index)
 }
 
 // adopt gives a segment that was opened its state; false if it holds nothing.

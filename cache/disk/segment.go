@@ -42,7 +42,7 @@ type segment struct {
 	seed   uint32
 	file   vfs.File // nil in stateUnknown
 
-	refs    atomic.Int64 // readers, and one for the table; who takes the last one away has it closed
+	refs    atomic.Int64 // readers, and one for the table; who takes the last one away has it closed (hold, letGo)
 	state   atomic.Int32
 	charge  atomic.Int64 // bytes of the device it is counted as
 	live    atomic.Int64 // bytes of records that the index points to
@@ -53,6 +53,24 @@ type segment struct {
 	end    int64              // where its records end
 	size   int64              // of the file
 	failed int64              // unix nanoseconds before which it is not tried as a victim, since its removal failed
+}
+
+// deadRefs is what refs becomes when nobody holds the segment any more: so far below zero that no number of holds in vain brings it back.
+const deadRefs = -1 << 62
+
+// hold takes hold of a segment; false if it is dead. The segment's slot may long have been given to another when a reader without a lock comes to
+// hold it: it must look at its entry again (index.acquire).
+func (s *segment) hold() bool {
+	if s.refs.Add(1) > 0 {
+		return true
+	}
+	s.refs.Add(-1)
+	return false
+}
+
+// letGo undoes a hold; true for the last one, after which nobody can take hold of it again.
+func (s *segment) letGo() bool {
+	return s.refs.Add(-1) == 0 && s.refs.CompareAndSwap(0, deadRefs) // else somebody has just taken hold, and will be the last
 }
 
 func (s *segment) is(st segState) bool { return segState(s.state.Load()) == st }
@@ -87,6 +105,7 @@ func (t *segmentTable) add(s *segment) bool {
 		t.next = (t.next + 1) % uint16(len(t.slots))
 		if t.slots[slot].Load() == nil {
 			s.slot = slot
+			s.refs.Store(1) // the table's; before anybody can find it
 			t.slots[slot].Store(s)
 			return true
 		}
@@ -103,7 +122,7 @@ func (t *Tier) segmentPath(instance, seq uint64) string {
 // release lets go of a segment. The last to let go does not close it, since freeing the blocks of a removed file takes
 // milliseconds: the writer does.
 func (t *Tier) release(s *segment) {
-	if s.refs.Add(-1) > 0 {
+	if !s.letGo() {
 		return
 	}
 	t.mu.Lock()

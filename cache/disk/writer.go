@@ -256,7 +256,6 @@ func (w *writer) create(s stream) error {
 		} // else it counts until the next start
 		return err
 	}
-	seg.refs.Store(1)
 	if t.punch.unknown() {
 		t.probePunch() // the device may have been full at the start
 	}
