@@ -85,6 +85,65 @@ func TestHitFollowsTheLayout(t *testing.T) {
 			t.Errorf("%s: hit %v, %d bytes", step, ok, len(got))
 		}
 		r.want(at.Path, data, 0, 0, 64<<10)
+		at.Offset += 600_000
+	}
+}
+
+func TestHitWantsEveryPageResident(t *testing.T) {
+	r := newRig(t, 1, forever)
+	data := lakeFile(t, 8, 2, 40_000)
+	r.store.Put("x.parquet", data)
+	r.want("x.parquet", data, 0, 0, 64<<10)
+	for range 3 {
+		r.want("x.parquet", data, 4, 1000, 0)
+	}
+	if _, _, ok := r.hit(t.Context(), origin.ReadRequest{Path: "x.parquet", Offset: 4, Length: 1000}); !ok {
+		t.Error("no hit of what is resident")
+	}
+	if h := r.Hit([]byte("lake/x.parquet"), 4, 1<<20, 0, nil); h != nil {
+		h.Close()
+		t.Error("a hit of a range of which one page is resident")
+	}
+}
+
+// A listing that names another version ends the hits of the one before, whose pages are still resident.
+func TestHitSeesTheVersionThatAListingNames(t *testing.T) {
+	r := newRig(t, 1, func(o *sidecar.Options, _ *cache.Options) {
+		o.Rules = []freshness.Rule{{Path: "**", Answers: []freshness.Kind{freshness.Object}, MaxAge: freshness.Forever}}
+	})
+	for _, text := range []string{"the first version", "and the second one"} {
+		r.store.Put("x", []byte(text))
+		r.list("")
+		if c, got, ok := r.hit(t.Context(), origin.ReadRequest{Path: "x", Length: 9}); ok {
+			t.Errorf("%q of %+v, before anybody read it", got, c.Object)
+		}
+		for range 3 {
+			r.want("x", []byte(text), 0, 9, 0)
+		}
+		if _, got, ok := r.hit(t.Context(), origin.ReadRequest{Path: "x", Length: 9}); !ok || string(got) != text[:9] {
+			t.Errorf("hit %v %q", ok, got)
+		}
+	}
+}
+
+// Whoever asks for the whole object expects its attributes, which a listing does not tell.
+func TestHitOfAWholeObjectHasItsAttributes(t *testing.T) {
+	r := newRig(t, 1, forever)
+	r.store.Put("x", []byte("all of it"))
+	r.list("")
+	for range 3 {
+		r.want("x", []byte("all of it"), 1, 8, 0)
+	}
+	whole := origin.ReadRequest{Path: "x", Length: origin.WholeRange}
+	if _, _, ok := r.hit(t.Context(), origin.ReadRequest{Path: "x", Offset: 1, Length: 8}); !ok {
+		t.Error("no hit of a part")
+	}
+	if c, _, ok := r.hit(t.Context(), whole); ok && c.Object.Attributes == nil {
+		t.Error("a hit of the whole without attributes")
+	}
+	r.want("x", []byte("all of it"), 0, origin.WholeRange, 0)
+	if c, got, ok := r.hit(t.Context(), whole); !ok || c.Object.Attributes == nil || string(got) != "all of it" {
+		t.Errorf("hit %v, %+v", ok, c.Object)
 	}
 }
 
@@ -100,6 +159,9 @@ func TestHitIsNotFoundOnceTheVersionMayHaveChanged(t *testing.T) {
 		_, _, ok := r.hit(t.Context(), origin.ReadRequest{Path: path, Length: 3})
 		if ok != (path != "zero") {
 			t.Errorf("%s: hit %v", path, ok)
+		}
+		if _, _, ok := r.hit(t.Context(), origin.ReadRequest{Path: path, Length: 3, ETag: obj.ETag}); ok != (path != "zero") {
+			t.Errorf("%s: hit %v with the version named", path, ok)
 		}
 		r.store.Put(path, []byte("another"))
 		if err := r.Invalidate("lake", path, false); err != nil {

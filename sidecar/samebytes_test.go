@@ -147,7 +147,7 @@ func sameBytes(t *testing.T, r *rig, seed uint64, maxAge time.Duration) {
 		total += n
 	}
 	t.Logf("%d reads compared, %d of them hits, %d versions", total, h.hits.Load(), len(h.data))
-	if total < 100 || maxAge > 0 && h.hits.Load() < 10 {
+	if total < 100 || maxAge > 0 && h.hits.Load() == 0 {
 		t.Errorf("only %d reads succeeded, %d of them hits: nothing was tested", total, h.hits.Load())
 	}
 }
@@ -173,8 +173,8 @@ func randomRead(t *testing.T, r *rig, h *history, rng *rand.Rand, paths []string
 	defer cancel()
 	asked := time.Now()
 	if c, got, ok := r.hit(ctx, req); ok && rng.IntN(2) == 0 {
-		if err := h.check(c, got, asked, maxAge); err != nil {
-			t.Errorf("hit of %+v: %v (ALIO_SEED=%d)", req, err, seed)
+		if err := h.check(c, got, asked, maxAge); err != nil || c.Object.Path != req.Path {
+			t.Errorf("hit of %+v: %q, %v (ALIO_SEED=%d)", req, c.Object.Path, err, seed)
 		}
 		h.hits.Add(1)
 		return 1
