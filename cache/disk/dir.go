@@ -66,6 +66,9 @@ func (t *Tier) prepareDir() error {
 		return fmt.Errorf("disk: cache directory: %w", err)
 	}
 	t.probePunch()
+	if err := t.clearGone(); err != nil {
+		return err
+	}
 	return fsys.SyncDir(dir)
 }
 

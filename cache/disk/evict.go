@@ -1,8 +1,6 @@
 package disk
 
 import (
-	"errors"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -21,42 +19,43 @@ const (
 func (w *writer) hasRoom(bytes int64) bool { return w.t.used.Load()+bytes <= w.t.o.Size }
 
 // waitRoom makes sure that a segment can be made within the limit. Room for one was kept when the last was made, so as a rule it
-// returns at once. If readers still hold what was evicted it waits for them, twice as long as a read may take; a reader that has not let go
-// by then hangs in the device, and its segment's room is taken from others.
+// returns at once, or after punching what was evicted then. If readers here still hold that, it waits for them, twice as long as a read may
+// take; a reader that has not let go by then hangs in the device, and its segment's room is taken from others.
 func (w *writer) waitRoom() error {
-	w.t.reap()
+	t, charge := w.t, w.t.o.charge()
+	t.reapFor(charge)
 	w.restoreRoom(streams)
-	w.t.reap()
-	if w.hasRoom(w.t.o.charge()) {
+	t.reapFor(charge)
+	if w.hasRoom(charge) {
 		return nil
 	}
-	timer := time.NewTimer(2 * w.t.o.ReadDeadline)
+	timer := time.NewTimer(2 * t.o.ReadDeadline)
 	defer timer.Stop()
-	for w.t.dying.Load() > 0 {
+	for t.dying.Load() > t.graveBytes {
 		select {
-		case <-w.t.deadSignal:
-			if w.t.reap(); w.hasRoom(w.t.o.charge()) {
+		case <-t.deadSignal:
+			if t.reapFor(charge); w.hasRoom(charge) {
 				return nil
 			}
 			continue
-		case <-w.t.stop:
+		case <-t.stop:
 			return errNoRoom
 		case <-timer.C:
 		}
 		break
 	}
-	w.stuck = w.t.dying.Load()
+	w.stuck = t.dying.Load()
 	w.restoreRoom(streams)
-	w.t.reap()
-	if !w.hasRoom(w.t.o.charge()) {
+	t.reapFor(charge)
+	if !w.hasRoom(charge) {
 		return errNoRoom
 	}
 	return nil
 }
 
 // restoreRoom evicts until there is room for the next segment, so that one can always be made first and what is worth carrying be
-// written into it. s is the stream that has just got a segment (streams: none). What readers hold counts as free here, unless they hang: it
-// soon is, and evicting more would not make it come sooner.
+// written into it. s is the stream that has just got a segment (streams: none). What was removed before counts as free here, unless a reader hangs
+// in it: it soon is, and evicting more would not make it come sooner.
 func (w *writer) restoreRoom(s stream) {
 	for {
 		w.t.mu.Lock()
@@ -65,6 +64,9 @@ func (w *writer) restoreRoom(s stream) {
 		dying := w.t.dying.Load()
 		w.stuck = min(w.stuck, dying)
 		if w.hasRoom(w.t.o.charge()-(dying-w.stuck)) && count < w.t.o.mostSegments() {
+			if w.hotFull {
+				w.t.reapFor(w.t.o.charge())
+			}
 			if !w.hotFull || !w.hasRoom(w.t.o.charge()) || s == streams {
 				return
 			}
@@ -212,11 +214,11 @@ func (w *writer) carryTarget(p segfile.Location, s stream) *segment {
 	return nil
 }
 
-// remove unlinks a segment and drops its pages, which are listed in pages or, if that could not be read (whole is false), found by
-// walking the index. Its room comes back when the last reader lets go.
+// remove takes a segment's name away and drops its pages, which are listed in pages or, if that could not be read (whole is false), found by
+// walking the index. punch.go tells how its room comes back.
 func (w *writer) remove(v *segment, pages []segfile.Location, whole bool) error {
 	t := w.t
-	if err := t.o.FS.Remove(v.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := t.entomb(v); err != nil {
 		v.failed = time.Now().Add(removeRetry).UnixNano()
 		t.o.Log.Warn().Err(err).Msg("removing a cache segment failed; it is tried again later")
 		return err

@@ -167,6 +167,7 @@ func TestHeldSegmentStaysCounted(t *testing.T) {
 		}
 		before := h.used.Load()
 		close(release)
+		wait(h.o.Grace)
 		synctest.Wait()
 		if unlinked() != 0 || h.dying.Load() != 0 || h.used.Load() >= before {
 			t.Fatalf("after the reader let go: %+v, %d before", h.Stats(), before)

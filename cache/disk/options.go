@@ -17,7 +17,7 @@ type Options struct {
 	// Dir is the tier's directory, on a local file system; it is made if need be. One that holds anything of somebody else's is refused.
 	Dir string
 	// Size is the most bytes of the device that the directory may take, all of it counted: active segments at their full size, segments of an
-	// unknown format, removed ones that a reader still holds, the directory itself.
+	// unknown format, removed ones that have not yet given their room back, the directory itself.
 	Size int64
 	// SegmentSize is the size of a segment in bytes. Default: Size/32, at least 1 MiB and 64 KiB (so that the largest page fits), at
 	// most 64 MiB, or more where there would be over 8,192 segments.
@@ -30,6 +30,9 @@ type Options struct {
 	Readers int
 	// FailAfter is after how many device failures in a row the device is set aside. Default 4.
 	FailAfter int
+	// Grace is how long a removed segment stays readable to clients of other processes that hold it open; then its room is given back under
+	// them, and earlier when it is needed. Until then it counts. Default 2 s.
+	Grace time.Duration
 	// Sync says when data is made durable. Default SyncAtSeal.
 	Sync SyncMode
 	// Protected says which classes hold metadata, which scans of data should not displace. Default: none. It must be quick, and safe for
@@ -84,6 +87,9 @@ func (o Options) withDefaults() Options {
 	if o.FailAfter == 0 {
 		o.FailAfter = 4
 	}
+	if o.Grace == 0 {
+		o.Grace = 2 * time.Second
+	}
 	if o.Protected == nil {
 		o.Protected = func(uint8) bool { return false }
 	}
@@ -121,6 +127,9 @@ func (o Options) Validate() error {
 	}
 	if o.FailAfter < 0 {
 		bad("disk: fail after %d: must be above 0", o.FailAfter)
+	}
+	if o.Grace < 0 {
+		bad("disk: grace %v: must be above 0", o.Grace)
 	}
 	if o.Sync > SyncNever {
 		bad("disk: sync mode %d: unknown", o.Sync)

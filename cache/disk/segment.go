@@ -53,6 +53,7 @@ type segment struct {
 	end    int64              // where its records end
 	size   int64              // of the file
 	failed int64              // unix nanoseconds before which it is not tried as a victim, since its removal failed
+	grave  grave              // once it is removed
 }
 
 // deadRefs is what refs becomes when nobody holds the segment any more: so far below zero that no number of holds in vain brings it back.
@@ -132,38 +133,11 @@ func (t *Tier) release(s *segment) {
 	}
 	t.mu.Unlock()
 	if closed {
-		t.bury(s)
+		t.bury(s, true)
 		return
 	}
 	select {
 	case t.deadSignal <- struct{}{}:
 	default:
-	}
-}
-
-// reap closes what nobody holds any more, and gives its room back.
-func (t *Tier) reap() {
-	t.mu.Lock()
-	dead := t.dead
-	t.dead = nil
-	t.mu.Unlock()
-	for _, s := range dead {
-		t.bury(s)
-	}
-}
-
-func (t *Tier) bury(s *segment) {
-	if s.file != nil {
-		if err := s.file.Close(); err != nil {
-			t.o.Log.Warn().Err(err).Msg("closing a cache segment failed")
-		}
-		t.table.clear(s) // not before: a reader that holds it still names its pages by the slot
-	}
-	if s.is(stateUnlinked) {
-		t.used.Add(-s.charge.Load())
-		t.dying.Add(-s.charge.Load())
-		t.mu.Lock()
-		t.unlinked--
-		t.mu.Unlock()
 	}
 }

@@ -35,7 +35,7 @@ type Tier struct {
 	punch   punchState
 
 	used  atomic.Int64 // bytes of the device, as they are charged; never above Options.Size
-	dying atomic.Int64 // of these, bytes of removed segments that readers hold
+	dying atomic.Int64 // of these, bytes of removed segments that have not yet given their room back
 
 	open       atomic.Bool // between Open and Close
 	pauseUntil atomic.Int64
@@ -48,7 +48,7 @@ type Tier struct {
 	closed     bool          // Close was called
 	running    chan struct{} // closed when Run's writer has ended; nil if Run was not called
 	segments   []*segment    // every one that is not unlinked, in the order of seq
-	dead       []*segment    // nobody holds them any more; the writer closes them
+	dead       []*segment    // nobody here holds them any more; the writer buries them
 	unlinked   int
 	lock       io.Closer
 	id         string // the directory's identity
@@ -57,6 +57,10 @@ type Tier struct {
 	deadSignal chan struct{}
 	closing    sync.Once
 	closeErr   error
+
+	// The writer's.
+	graves     []*segment // dead, and not yet closed
+	graveBytes int64      // what they count as
 }
 
 var _ cache.Disk = (*Tier)(nil)
@@ -154,7 +158,8 @@ func (t *Tier) waitWriter(done <-chan struct{}) error {
 }
 
 // Close stops the writer, drops what is still queued, seals the active segments and unlocks the directory. It is safe twice, and after a
-// failed Open. If the device hangs it gives up after 10 s with an error, and the directory stays locked until the process ends.
+// failed Open. If the device hangs it gives up after 10 s with an error; the rest is done when the device answers, and until then the
+// directory stays locked.
 func (t *Tier) Close() error {
 	t.closing.Do(func() { t.closeErr = t.close() })
 	return t.closeErr
@@ -168,29 +173,40 @@ func (t *Tier) close() error {
 	t.mu.Unlock()
 	t.queue.shut()
 	t.metrics.unregister()
-	if running != nil {
-		if err := t.waitWriter(running); err != nil {
-			return err
+	var err error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if running != nil {
+			<-running
 		}
+		t.dropQueue()
+		t.w.sealAll()
+		err = t.closeFiles()
+	}()
+	if hung := t.waitWriter(ended); hung != nil {
+		t.dropQueue() // their pages are needed elsewhere
+		t.index.clear()
+		return hung
 	}
+	return err
+}
+
+func (t *Tier) dropQueue() {
 	for _, it := range t.queue.drain() {
 		it.finish(false)
 	}
-	sealed := make(chan struct{})
-	go func() {
-		defer close(sealed)
-		t.w.sealAll()
-	}()
-	if err := t.waitWriter(sealed); err != nil {
-		return err
-	}
+}
+
+// closeFiles is the end of a tier whose writer has stopped.
+func (t *Tier) closeFiles() error {
 	t.mu.Lock()
 	t.closed = true
 	segments, lock := t.segments, t.lock
 	t.segments, t.lock = nil, nil
 	t.mu.Unlock()
 	t.index.clear()
-	t.reap()
+	t.reapAll()
 	for _, s := range segments {
 		t.release(s)
 	}

@@ -57,11 +57,18 @@ func newWriter(t *Tier) *writer {
 
 // run writes what is queued until ctx ends.
 func (w *writer) run(ctx context.Context) {
+	reap := time.NewTimer(0)
+	defer reap.Stop()
 	for {
+		if at, ok := w.t.nextReap(); ok {
+			reap.Reset(time.Until(at))
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.t.deadSignal:
+			w.t.reap()
+		case <-reap.C:
 			w.t.reap()
 		case <-w.t.queue.signal:
 			for ctx.Err() == nil {

@@ -3,6 +3,7 @@ package vfs
 import (
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"sort"
@@ -14,8 +15,8 @@ import (
 type memNode struct {
 	dir    bool
 	data   []byte
-	room   int64 // preallocated bytes, if more than data takes
-	holes  int64 // bytes of whole blocks that were punched
+	room   int64          // preallocated bytes, if more than data takes
+	holes  map[int64]bool // blocks that were punched and not written since
 	synced []byte
 	since  []change
 }
@@ -30,8 +31,10 @@ func (n *memNode) allocated() int64 {
 	if n.dir {
 		return memBlock
 	}
-	return max((int64(len(n.data))+memBlock-1)/memBlock*memBlock-n.holes, n.room)
+	return max(wholeBlocks(int64(len(n.data)))-memBlock*int64(len(n.holes)), n.room)
 }
+
+func wholeBlocks(size int64) int64 { return (size + memBlock - 1) / memBlock * memBlock }
 
 func (n *memNode) info(name string) Info {
 	return Info{Name: name, Dir: n.dir, Size: int64(len(n.data)), Allocated: n.allocated()}
@@ -39,6 +42,11 @@ func (n *memNode) info(name string) Info {
 
 func (n *memNode) do(c change) {
 	n.data = c.apply(n.data)
+	for b := range n.holes {
+		if c.data == nil && b*memBlock >= c.off || c.data != nil && (b+1)*memBlock > c.off && b*memBlock < c.off+int64(len(c.data)) {
+			delete(n.holes, b)
+		}
+	}
 	n.since = append(n.since, c)
 }
 
@@ -165,7 +173,7 @@ func (f *memFile) Preallocate(size int64) error {
 		return err
 	}
 	defer f.fs.mu.Unlock()
-	f.node.room = max(f.node.room, (size+memBlock-1)/memBlock*memBlock)
+	f.node.room = max(f.node.room, wholeBlocks(size))
 	return nil
 }
 
@@ -177,13 +185,24 @@ func (f *memFile) PunchHole(off, length int64) error {
 	if off < 0 || length <= 0 {
 		return pathErr("punch hole", f.name, syscall.EINVAL)
 	}
-	end := min(off+length, int64(len(f.node.data)))
+	if off+length >= f.node.room {
+		f.node.room = min(f.node.room, wholeBlocks(off))
+	}
+	size := int64(len(f.node.data))
+	end := min(off+length, size)
 	if end <= off {
 		return nil
 	}
 	f.node.do(change{off, make([]byte, end-off)})
-	if first, last := (off+memBlock-1)/memBlock, end/memBlock; last > first {
-		f.node.holes += (last - first) * memBlock // a hole punched twice counts twice: a test does not do that
+	last := end / memBlock
+	if off+length >= size { // the block that the file ends in goes too
+		last = wholeBlocks(end) / memBlock
+	}
+	for b := wholeBlocks(off) / memBlock; b < last; b++ {
+		if f.node.holes == nil {
+			f.node.holes = map[int64]bool{}
+		}
+		f.node.holes[b] = true
 	}
 	return nil
 }
@@ -259,7 +278,7 @@ func (m *Mem) Clone() *Mem {
 	for p, n := range m.now {
 		if copies[n] == nil {
 			data := append([]byte(nil), n.data...)
-			copies[n] = &memNode{dir: n.dir, data: data, room: n.room, synced: append([]byte(nil), data...)}
+			copies[n] = &memNode{dir: n.dir, data: data, room: n.room, holes: maps.Clone(n.holes), synced: append([]byte(nil), data...)}
 		}
 		c.now[p], c.durable[p] = copies[n], copies[n]
 	}
