@@ -33,6 +33,7 @@ var Imports = []Allowance{
 	{[]string{"sidecar/rpc"}, []string{"api/*", "cache", "cache/segfile", "formats", "origin", "sidecar", "sidecar/freshness", "internal/*"}},
 	{[]string{"client"}, []string{"api/*", "cache/segfile", "internal/*"}},
 	{[]string{"api/*"}, nil},
+	{[]string{"api/wire"}, []string{"api/v1"}},
 	{[]string{"sidecar/config"}, []string{"internal/*", "sidecar/freshness"}},
 	{[]string{"cmd/alio", "cmd/alio/*"}, []string{all}},
 	{[]string{"itest", "benchmarks"}, []string{all, "itest", "itest/*", "benchmarks", "benchmarks/*"}},
