@@ -64,7 +64,7 @@ func (v *View) PageAt(off int64) (Page, error) {
 // What it returns counts as asked for and as answered; where it returns nothing, nothing is counted, for Open will. It takes no lock and, but for
 // metadata that moves up from disk into memory, allocates nothing.
 func (c *Cache) ReadPage(ctx context.Context, p *Page, off, n int64) (Buf, bool) {
-	if p == nil || c.base.Err() != nil {
+	if p == nil || p.Start < 0 || p.End <= p.Start || c.base.Err() != nil {
 		return Buf{}, false
 	}
 	size := p.End - p.Start
