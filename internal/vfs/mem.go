@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -23,7 +24,11 @@ type Mem struct {
 	locks   map[string]int
 	open    map[*memNode]int // handles of each node
 	kind    Usage
+	device  uint64
+	room    int64 // most bytes that files may take; 0: no limit
 }
+
+var devices atomic.Uint64
 
 // nameOp is a change of the name space that is not durable yet: path becomes node, or vanishes (nil).
 type nameOp struct {
@@ -37,8 +42,21 @@ func NewMem() *Mem {
 	return &Mem{
 		now: map[string]*memNode{"/": root}, durable: map[string]*memNode{"/": root},
 		locks: map[string]int{}, open: map[*memNode]int{},
-		kind: Usage{Type: "mem", Total: 1 << 40, Free: 1 << 40},
+		kind: Usage{Type: "mem", Total: 1 << 40, Free: 1 << 40}, device: devices.Add(1),
 	}
+}
+
+// SetRoom makes the device so small: what would take more than so many bytes in all is ENOSPC. 0 ends that.
+func (m *Mem) SetRoom(bytes int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.room = bytes
+}
+
+// fits says whether a node may grow to so many bytes on the device; the caller holds the lock.
+func (m *Mem) fits(n *memNode, bytes int64) bool {
+	grow := bytes - n.allocated()
+	return m.room == 0 || grow <= 0 || m.allocated()+grow <= m.room
 }
 
 // SetUsage makes Usage answer u.
@@ -52,6 +70,10 @@ func (m *Mem) SetUsage(u Usage) {
 func (m *Mem) Allocated() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.allocated()
+}
+
+func (m *Mem) allocated() int64 {
 	var sum int64
 	seen := map[*memNode]bool{}
 	for _, n := range m.now {
@@ -142,7 +164,7 @@ func (m *Mem) ReadDir(name string) ([]Info, error) {
 	var infos []Info
 	for p, n := range m.now {
 		if p != dir && filepath.Dir(p) == dir {
-			infos = append(infos, n.info(filepath.Base(p)))
+			infos = append(infos, m.info(n, filepath.Base(p)))
 		}
 	}
 	sort.Slice(infos, func(i, j int) bool { return infos[i].Name < infos[j].Name })
@@ -241,7 +263,7 @@ func (m *Mem) Stat(name string) (Info, error) {
 	if n == nil {
 		return Info{}, pathErr("stat", name, fs.ErrNotExist)
 	}
-	return n.info(filepath.Base(path)), nil
+	return m.info(n, filepath.Base(path)), nil
 }
 
 // Lock implements FS. Every process that uses one Mem is this process.

@@ -36,8 +36,8 @@ func (n *memNode) allocated() int64 {
 
 func wholeBlocks(size int64) int64 { return (size + memBlock - 1) / memBlock * memBlock }
 
-func (n *memNode) info(name string) Info {
-	return Info{Name: name, Dir: n.dir, Size: int64(len(n.data)), Allocated: n.allocated()}
+func (m *Mem) info(n *memNode, name string) Info {
+	return Info{Name: name, Dir: n.dir, Size: int64(len(n.data)), Allocated: n.allocated(), Device: m.device}
 }
 
 func (n *memNode) do(c change) {
@@ -138,6 +138,9 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 		return 0, pathErr("write", f.name, syscall.EINVAL)
 	}
 	if len(p) > 0 {
+		if !f.fs.fits(f.node, wholeBlocks(off+int64(len(p)))) {
+			return 0, pathErr("write", f.name, syscall.ENOSPC)
+		}
 		f.node.do(change{off, append([]byte(nil), p...)})
 	}
 	return len(p), nil
@@ -173,6 +176,9 @@ func (f *memFile) Preallocate(size int64) error {
 		return err
 	}
 	defer f.fs.mu.Unlock()
+	if !f.fs.fits(f.node, wholeBlocks(size)) {
+		return pathErr("fallocate", f.name, syscall.ENOSPC)
+	}
 	f.node.room = max(f.node.room, wholeBlocks(size))
 	return nil
 }
@@ -185,10 +191,12 @@ func (f *memFile) PunchHole(off, length int64) error {
 	if off < 0 || length <= 0 {
 		return pathErr("punch hole", f.name, syscall.EINVAL)
 	}
+	size := int64(len(f.node.data))
 	if off+length >= f.node.room {
 		f.node.room = min(f.node.room, wholeBlocks(off))
+	} else if off+length > size {
+		f.node.room = min(f.node.room, wholeBlocks(size))
 	}
-	size := int64(len(f.node.data))
 	end := min(off+length, size)
 	if end <= off {
 		return nil
@@ -252,7 +260,7 @@ func (m *Mem) CrashClone(rng *rand.Rand) *Mem {
 		}
 	}
 	c := NewMem()
-	c.kind = m.kind
+	c.kind, c.device, c.room = m.kind, m.device, m.room
 	c.now, c.durable = map[string]*memNode{}, map[string]*memNode{}
 	copies := map[*memNode]*memNode{}
 	for _, p := range sortedKeys(names) {
@@ -273,7 +281,7 @@ func (m *Mem) Clone() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := NewMem()
-	c.kind = m.kind
+	c.kind, c.device, c.room = m.kind, m.device, m.room
 	copies := map[*memNode]*memNode{}
 	for p, n := range m.now {
 		if copies[n] == nil {

@@ -82,7 +82,7 @@ func lstat(path, base string) (Info, error) {
 	if err := retryInterrupted(func() error { return unix.Lstat(path, &st) }); err != nil {
 		return Info{}, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	return Info{Name: base, Dir: st.Mode&unix.S_IFMT == unix.S_IFDIR, Size: st.Size, Allocated: st.Blocks * 512}, nil
+	return Info{Name: base, Dir: st.Mode&unix.S_IFMT == unix.S_IFDIR, Size: st.Size, Allocated: st.Blocks * 512, Device: uint64(st.Dev)}, nil
 }
 
 func (osFS) Lock(name string) (io.Closer, error) {
@@ -245,7 +245,15 @@ func (f *osFile) Preallocate(size int64) error {
 
 func (f *osFile) PunchHole(off, length int64) error {
 	const mode = unix.FALLOC_FL_KEEP_SIZE | unix.FALLOC_FL_PUNCH_HOLE
-	return f.do("punch hole", func() error { return unix.Fallocate(f.fd, mode, off, length) })
+	if err := f.do("punch hole", func() error { return unix.Fallocate(f.fd, mode, off, length) }); err != nil {
+		return err
+	}
+	// ext4 stops at the end of the file. What was preallocated beyond it goes when the file is truncated to the size it has.
+	size, err := f.Size()
+	if err != nil || off+length <= size {
+		return err
+	}
+	return f.Truncate(size)
 }
 
 func (f *osFile) Allocated() (int64, error) {

@@ -1,6 +1,6 @@
 // Package vfs is the seam through which everything in cache/** touches files. OS is the operating system (Linux); Mem is an in-memory
-// file system that can be cloned as a crash would leave it; Faulty wraps either and injects errors by rule. It is not a general file
-// abstraction: it has what a log of immutable segments needs and no more. Start at FS, then File.
+// file system that can be cloned as a crash would leave it; Faulty wraps either and injects errors by rule; Mounts puts several under one root.
+// It is not a general file abstraction: it has what a log of immutable segments needs and no more. Start at FS, then File.
 package vfs
 
 import (
@@ -52,7 +52,8 @@ type File interface {
 	Truncate(size int64) error
 	// Preallocate makes room for size bytes without changing the file's size. Where the file system cannot, it does nothing.
 	Preallocate(size int64) error
-	// PunchHole gives the bytes' room back; they read as zeros. The size stays. errors.ErrUnsupported where it cannot be done.
+	// PunchHole gives the bytes' room back, and beyond the file's end all that was preallocated; they read as zeros. The size stays.
+	// errors.ErrUnsupported where it cannot be done.
 	PunchHole(off, length int64) error
 	// Allocated is how many bytes of the device the file holds, which may differ from its size in both directions.
 	Allocated() (int64, error)
@@ -64,8 +65,9 @@ type File interface {
 type Info struct {
 	Name      string // without the directory
 	Dir       bool
-	Size      int64 // bytes
-	Allocated int64 // bytes of the device that it holds
+	Size      int64  // bytes
+	Allocated int64  // bytes of the device that it holds
+	Device    uint64 // the file system that it is on, as stat(2) numbers them: another one under the same path means that something was (un)mounted
 }
 
 // Usage is a file system's kind and room.

@@ -43,6 +43,12 @@ func each(t *testing.T, test func(t *testing.T, fsys FS, dir string)) {
 		test(t, m, "/d")
 	})
 	t.Run("faulty", func(t *testing.T) { test(t, NewFaulty(OS), t.TempDir()) })
+	t.Run("mounts", func(t *testing.T) {
+		m, top := NewMem(), NewMounts(NewMem())
+		need(t, m.MkdirAll("/mnt/d", 0o750))
+		top.Mount("/mnt", m)
+		test(t, top, "/mnt/d")
+	})
 }
 
 func TestFile(t *testing.T) {
