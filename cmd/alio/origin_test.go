@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/alio-lake/alio/cache"
@@ -24,6 +25,8 @@ type s3Origin struct {
 	count map[string]int // GETs of objects by path
 	hold  chan struct{}  // when not nil, object GETs wait for it
 	held  chan string    // told of each one that waits
+
+	now, most atomic.Int64 // requests at once, and the most there ever were
 }
 
 func startOrigin(t *testing.T) *s3Origin {
@@ -43,6 +46,10 @@ func startOrigin(t *testing.T) *s3Origin {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := o.now.Add(1)
+		defer o.now.Add(-1)
+		for most := o.most.Load(); n > most && !o.most.CompareAndSwap(most, n); most = o.most.Load() {
+		}
 		if r.Method == http.MethodGet && strings.Count(r.URL.Path, "/") > 1 {
 			o.seen(r)
 		}
