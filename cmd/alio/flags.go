@@ -15,7 +15,7 @@ import (
 type flags struct {
 	config      string
 	mounts      []string
-	cacheDir    string
+	cacheDirs   []string
 	cacheSize   units.Size
 	memory      units.Size
 	s3Listen    string
@@ -34,8 +34,8 @@ func (f *flags) register(set *pflag.FlagSet) {
 	f.cacheSize, f.memory = d.Cache.Size, d.Cache.Memory
 	set.StringVar(&f.config, "config", "", "YAML `file` (docs/config.md lists every key); flags win over it")
 	set.StringArrayVar(&f.mounts, "mount", nil, "serve an origin under a name: `NAME=s3://bucket[/prefix]`; may be repeated")
-	set.StringVar(&f.cacheDir, "cache-dir", "", "`directory` of the disk tier, on a local file system; none: memory only")
-	set.Var(&f.cacheSize, "cache-size", "the most that the disk tier may hold")
+	set.StringArrayVar(&f.cacheDirs, "cache-dir", nil, "`directory` of the disk tier, on a local file system; repeat it, one device each; none: memory only")
+	set.Var(&f.cacheSize, "cache-size", "the most that each --cache-dir may hold")
 	set.Var(&f.memory, "memory", "size of the memory tier")
 	set.StringVar(&f.s3Listen, "s3-listen", d.Doors.S3.Listen, "`address` of the S3 endpoint")
 	set.StringVar(&f.adminListen, "admin-listen", d.Admin.Listen, "`address` of /metrics, /healthz, /readyz and /status")
@@ -127,7 +127,7 @@ func (f *flags) applyS3(cfg *config.Config, byFlag map[string]bool, set *pflag.F
 
 func (f *flags) applyRest(cfg *config.Config, set *pflag.FlagSet) {
 	for name, apply := range map[string]func(){
-		"cache-dir":    func() { cfg.Cache.Dir = f.cacheDir },
+		"cache-dir":    func() { f.applyDirs(&cfg.Cache) },
 		"cache-size":   func() { cfg.Cache.Size = f.cacheSize },
 		"memory":       func() { cfg.Cache.Memory = f.memory },
 		"s3-listen":    func() { cfg.Doors.S3.Listen = f.s3Listen },
@@ -138,5 +138,13 @@ func (f *flags) applyRest(cfg *config.Config, set *pflag.FlagSet) {
 		if set.Changed(name) {
 			apply()
 		}
+	}
+}
+
+// applyDirs puts the directories of the command line in the place of the file's.
+func (f *flags) applyDirs(c *config.Cache) {
+	c.Dir, c.MoreDirs = f.cacheDirs[0], nil
+	for _, dir := range f.cacheDirs[1:] {
+		c.MoreDirs = append(c.MoreDirs, config.CacheDir{Dir: dir})
 	}
 }

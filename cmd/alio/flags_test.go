@@ -60,7 +60,7 @@ log: {level: warn, format: json}
 }
 
 func TestNoFileIsNeeded(t *testing.T) {
-	c := loaded(t, "", "--mount", "lake=s3://bucket/pre", "--mount", "sea=s3://other", "--cache-dir", "d", "--cache-size", "10GiB")
+	c := loaded(t, "", "--mount", "lake=s3://bucket/pre", "--mount", "sea=s3://other", "--cache-dir", "d", "--cache-dir", "e", "--cache-size", "10GiB")
 	if len(c.Mounts) != 2 || c.Mounts["lake"].URI != "s3://bucket/pre" || c.Mounts["sea"].Retry != config.DefaultMount().Retry {
 		t.Errorf("%+v", c.Mounts)
 	}

@@ -75,8 +75,10 @@ type Limits struct {
 type Cache struct {
 	// Directory of the disk tier, on a local file system, used by nothing else. Empty: memory only.
 	Dir string `yaml:"dir"`
-	// The most that the disk tier may hold on disk, everything counted.
+	// The most that the disk tier may hold in dir, everything counted.
 	Size config.Size `yaml:"size"`
+	// More directories, each on a device of its own: pages spread over them by their sizes, and one that fails leaves its share to the others.
+	MoreDirs []CacheDir `yaml:"more_dirs"`
 	// Memory tier: pages that are not (yet) on disk, and metadata pages. Fills and the operating system's page cache come on top.
 	Memory config.Size `yaml:"memory"`
 	// Share of the memory tier that scans cannot take from metadata pages (footers, indexes, commits, manifests): above 0, at most 1.
@@ -97,6 +99,29 @@ type Cache struct {
 	FirstReadMemory config.Size `yaml:"first_read_memory"`
 	// How long a read waits for the disk before it goes to the origin.
 	ReadDeadline config.Duration `yaml:"read_deadline"`
+}
+
+// CacheDir is one more directory of the disk tier.
+type CacheDir struct {
+	// Directory on a local file system, used by nothing else.
+	Dir string `yaml:"dir"`
+	// The most that it may hold on disk, everything counted. 0: as cache.size.
+	Size config.Size `yaml:"size"`
+}
+
+// Dirs are all directories of the disk tier with their sizes; none: memory only.
+func (c *Cache) Dirs() []CacheDir {
+	if c.Dir == "" {
+		return nil
+	}
+	dirs := []CacheDir{{c.Dir, c.Size}}
+	for _, d := range c.MoreDirs {
+		if d.Size == 0 {
+			d.Size = c.Size
+		}
+		dirs = append(dirs, d)
+	}
+	return dirs
 }
 
 // Freshness holds the operator's rules.

@@ -34,6 +34,7 @@ const defaults = `mounts:
 cache:
   dir: ""
   size: 10GiB
+  more_dirs: []
   memory: 256MiB
   metadata_share: 0.5
   object_memory: 64MiB
@@ -83,6 +84,9 @@ mounts:
 cache:
   dir: /var/cache/alio
   size: 1TiB
+  more_dirs:
+    - dir: /mnt/ssd2/alio
+      size: 2TiB
   memory: 1GiB
   metadata_share: 0.3
   object_memory: 100MB

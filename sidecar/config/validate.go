@@ -142,6 +142,8 @@ func SplitURI(uri string) (bucket, prefix string, err error) {
 func (c *Cache) validate(f *config.Faults) {
 	if c.Dir != "" {
 		c.validateDisk(f)
+	} else if len(c.MoreDirs) > 0 {
+		f.Add("cache.dir", "is missing, and cache.more_dirs is not: the first directory belongs here")
 	}
 	atLeast(f, "cache.memory", c.Memory, config.MiB, "a page can be that large")
 	if !(c.MetadataShare > 0 && c.MetadataShare <= 1) {
@@ -159,22 +161,41 @@ func (c *Cache) validate(f *config.Faults) {
 }
 
 func (c *Cache) validateDisk(f *config.Faults) {
-	if !filepath.IsAbs(c.Dir) && strings.HasPrefix(c.Dir, "~") {
-		f.Add("cache.dir", "%q starts with ~, which only a shell expands: write the whole path", c.Dir)
-	}
 	if c.SegmentSize != 0 {
 		atLeast(f, "cache.segment_size", c.SegmentSize, minSegment, "a segment has to hold pages of up to 1MiB")
 	}
-	least := 5 * max(c.SegmentSize, minSegment) // the disk tier needs four, and room for its own files
-	switch {
-	case c.Size < least:
-		f.Add("cache.size", "%s is too small: give at least %s (five segments), or make cache.segment_size smaller", c.Size, least)
-	case c.SegmentSize != 0 && c.Size/c.SegmentSize > maxSegments:
-		f.Add("cache.segment_size", "%s makes %d segments of a cache of %s, and %d is the limit: use %s, or 0", c.SegmentSize, c.Size/c.SegmentSize, c.Size, maxSegments, (c.Size/maxSegments/config.MiB+1)*config.MiB)
+	seen := map[string]string{}
+	for i, d := range c.Dirs() {
+		path, size := "cache.dir", "cache.size"
+		if i > 0 {
+			path = fmt.Sprintf("cache.more_dirs[%d].dir", i-1)
+			size = fmt.Sprintf("cache.more_dirs[%d].size", i-1)
+		}
+		clean := filepath.Clean(d.Dir)
+		switch {
+		case d.Dir == "":
+			f.Add(path, "is missing: give a directory on a local file system")
+		case strings.HasPrefix(d.Dir, "~"):
+			f.Add(path, "%q starts with ~, which only a shell expands: write the whole path", d.Dir)
+		case seen[clean] != "":
+			f.Add(path, "%q is %s already: give each a directory of its own, on a device of its own", d.Dir, seen[clean])
+		}
+		seen[clean] = path
+		c.validateSize(f, size, d.Size)
 	}
 	atLeast(f, "cache.write_queue", c.WriteQueue, config.MiB, "a page can be that large")
 	if c.ReadDeadline < millisecond || c.ReadDeadline > 60*second {
 		f.Add("cache.read_deadline", "%s is outside 1ms to 1m: it is how long a reader waits for a sick disk", c.ReadDeadline)
+	}
+}
+
+func (c *Cache) validateSize(f *config.Faults, path string, size config.Size) {
+	least := 5 * max(c.SegmentSize, minSegment) // the disk tier needs four, and room for its own files
+	switch {
+	case size < least:
+		f.Add(path, "%s is too small: give at least %s (five segments), or make cache.segment_size smaller", size, least)
+	case c.SegmentSize != 0 && size/c.SegmentSize > maxSegments:
+		f.Add("cache.segment_size", "%s makes %d segments of a cache of %s, and %d is the limit: use %s, or 0", c.SegmentSize, size/c.SegmentSize, size, maxSegments, (size/maxSegments/config.MiB+1)*config.MiB)
 	}
 }
 

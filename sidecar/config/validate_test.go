@@ -143,3 +143,21 @@ func TestSplitURI(t *testing.T) {
 		}
 	}
 }
+
+func TestDirectoriesOfTheDiskTier(t *testing.T) {
+	for _, c := range []struct{ cache, want string }{
+		{"{dir: /a, more_dirs: [{dir: /b}, {dir: /c, size: 1GiB}]}", ""},
+		{"{more_dirs: [{dir: /b}]}", "cache.dir: is missing"},
+		{"{dir: /a, more_dirs: [{dir: /b}, {dir: /a/}]}", `cache.more_dirs[1].dir: "/a/" is cache.dir already`},
+		{"{dir: /a, more_dirs: [{size: 1GiB}]}", "cache.more_dirs[0].dir: is missing"},
+		{"{dir: /a, more_dirs: [{dir: /b, size: 1MiB}]}", "cache.more_dirs[0].size: 1MiB is too small"},
+	} {
+		if got := faultsOf(t, oneMount+"cache: "+c.cache+"\n"); c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.cache, got, c.want)
+		}
+	}
+	c := config.Cache{Dir: "/a", Size: 7, MoreDirs: []config.CacheDir{{Dir: "/b"}, {Dir: "/c", Size: 9}}}
+	if got, want := c.Dirs(), []config.CacheDir{{Dir: "/a", Size: 7}, {Dir: "/b", Size: 7}, {Dir: "/c", Size: 9}}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
