@@ -38,7 +38,11 @@ func openBytes(b []byte) (contents, error) {
 	}
 	var l pageList
 	err = c.readPages(bytes.NewReader(b), int64(len(b)), make([]byte, 3*segfile.EntrySize), &l)
-	c.pages = l.pages
+	if c.sealed {
+		c.pages = l.pages
+	} else if l.pages != nil {
+		panic("pages of an index that does not hold were not taken back")
+	}
 	return c, err
 }
 

@@ -63,14 +63,20 @@ const (
 var _ [indexedOff - maxSegmentSize]struct{} // Validate allows no segment that a cell cannot point into
 
 func (e entry) cell() cell {
-	c := cell{
-		key0: le.Uint64(e.key[:8]), key1: le.Uint64(e.key[8:])&key1Mask | uint64(uint8(e.meta>>lengthBits))<<classShift,
-		place: placePresent | uint64(e.length()-1)<<placeLength | uint64(e.slot)<<placeSlot | uint64(e.off),
-	}
+	p := e.location()
+	c := newCell(&p, e.slot)
 	if e.meta&touchedFlag != 0 {
 		c.place |= placeTouched
 	}
 	return c
+}
+
+// newCell is the cell of a page in the slot's segment, not yet touched.
+func newCell(p *segfile.Location, slot uint16) cell {
+	return cell{
+		key0: le.Uint64(p.Key[:8]), key1: le.Uint64(p.Key[8:])&key1Mask | uint64(p.Class)<<classShift,
+		place: placePresent | uint64(p.Length-1)<<placeLength | uint64(slot)<<placeSlot | uint64(p.Off)/segfile.Align,
+	}
 }
 
 func (c *cell) off() uint32  { return uint32(c.place & (1<<offBits - 1)) }
@@ -302,6 +308,16 @@ func (s *shard) touch(k *cache.Key, c cell, seg *segment) {
 		atomic.StoreUint64(&t[i].place, c.place|placeTouched)
 		seg.touched.Add(segfile.RecordSize(c.length()))
 	}
+}
+
+// publish gives an empty shard its table.
+func (s *shard) publish(t cells, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begin()
+	s.setCells(t)
+	s.n = n
+	s.end()
 }
 
 // insert adds a page; false if the key is there already.

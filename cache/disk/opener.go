@@ -48,9 +48,9 @@ func inspect(f io.ReaderAt, size int64) (c contents, err error) {
 	return c, err
 }
 
-// readPages gives a segment's pages to the taker from its index or, where there is none or it is damaged, scans the records and believes those
-// whose header and data pass their sums, up to the first that does not; these are in c.pages too, and c.sealed is false. Memory: buf,
-// through which the index is read, or while scanning one page and the list.
+// readPages gives a sealed segment's pages to the taker. Where there is no index, or a damaged one, it scans the records and lists in c.pages those
+// whose header and data pass their sums, up to the first that does not; c.sealed is false then. Memory: buf, through which the index is
+// read, or while scanning one page and the list.
 func (c *contents) readPages(f io.ReaderAt, size int64, buf []byte, to taker) error {
 	if c.sealed {
 		err := streamIndex(f, c.header, c.trailer, buf, to)
@@ -64,7 +64,6 @@ func (c *contents) readPages(f io.ReaderAt, size int64, buf []byte, to taker) er
 		c.sealed = false
 	}
 	c.pages, c.end = scanRecords(f, c.header, size)
-	to.take(segfile.Entries(segfile.EncodeFooter(c.header, c.pages, c.end)[:len(c.pages)*segfile.EntrySize]))
 	return nil
 }
 

@@ -166,29 +166,45 @@ func (t *Tier) openAll(ctx context.Context, all []*found) error {
 	return nil
 }
 
-// load reads the pages of the segments into the index.
+// load makes the index of the segments' pages.
 func (t *Tier) load(ctx context.Context, all []*found, l *loader) {
-	type worker struct {
-		*loading
-		buf []byte
-	}
-	workers := make([]worker, openWorkers())
-	for i := range workers {
-		workers[i] = worker{l.worker(i), make([]byte, loadBatch*segfile.EntrySize)}
-	}
+	workers := make([]*loading, openWorkers())
+	bufs := make([][]byte, openWorkers())
 	forAll(len(all), func(i, n int) {
-		f, w := all[i], &workers[n]
+		f := all[i]
 		if f.seg.file == nil || f.err != nil || ctx.Err() != nil {
 			return
 		}
+		if workers[n] == nil {
+			workers[n], bufs[n] = l.worker(), make([]byte, indexPiece)
+		}
+		w := workers[n]
 		w.start(f.seg.slot)
-		if f.err = f.c.readPages(f.seg.file, f.info.Size, w.buf, w.loading); f.err == nil {
+		if f.err = f.c.readPages(f.seg.file, f.info.Size, bufs[n], w); f.err == nil {
 			f.seg.pages.Add(w.pages)
 			f.seg.live.Add(w.bytes)
 		}
 	})
-	l.publish(&t.index)
+	for _, w := range workers {
+		if w != nil {
+			w.flush()
+		}
+	}
+	scratch := make([][]cell, openWorkers())
+	forAll(shards, func(i, n int) {
+		scratch[n] = l.settle(i, &t.index, scratch[n], func(c *cell) { t.table.get(c.slot()).lose(c.length(), false) })
+	})
+	for _, f := range all {
+		for _, p := range f.c.pages { // what was scanned: a segment or three
+			if t.index.insert(newEntry(p, f.seg.slot)) {
+				f.seg.gain(p.Length)
+			}
+		}
+	}
 }
+
+// indexPiece is how much of a segment's index is read at once, in bytes.
+const indexPiece = 2048 * segfile.EntrySize
 
 // adopt gives a segment that was opened its state; false if it holds nothing.
 func (t *Tier) adopt(f *found, r *Recovery) bool {
