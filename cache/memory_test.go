@@ -170,7 +170,7 @@ func within(t *testing.T, what string, f func()) {
 	select {
 	case <-done:
 	case <-time.After(20 * time.Second):
-		t.Errorf("%s waits for a lock", what)
+		t.Fatalf("%s waits for a lock", what)
 	}
 }
 

@@ -51,6 +51,11 @@ func TestView(t *testing.T) {
 	if p := v.Parts(); len(p) != 2 || p[0] != HashPart("a") || p[1] != HashPart("b") || v.Object() != obj {
 		t.Errorf("parts %x", p)
 	}
+	beyond := *obj // its parts reach over its end
+	beyond.Size = 3 * testPage
+	if pg, err := viewOf(t, &beyond, grid{size: testPage}).PageAt(4 * testPage); !errors.Is(err, origin.ErrInvalid) {
+		t.Errorf("a byte past the end: %+v, %v", pg, err)
+	}
 	short := *obj
 	short.Parts = obj.Parts[1:]
 	if _, err := viewOf(t, &short, grid{size: testPage}).PageAt(5); !errors.Is(err, origin.ErrInvalid) {
