@@ -45,6 +45,7 @@ const maxShards = 64
 // less what Overhead counts for a value and a pointer does not take (16).
 const indexCharge = 48 + sparseSlots*slotBytes - 16
 
+// newMemory makes a tier of limit bytes. Each shard sets aside what its smallest index takes, 512 bytes, whether or not it holds a page.
 func newMemory(limit int64, share float64) *memory {
 	n := int64(1)
 	for n < maxShards && limit/(n*2) >= shardBytes {
