@@ -95,12 +95,33 @@ func (Codec) Name() string { return grpcproto.Name }
 
 func plain() encoding.CodecV2 { return encoding.GetCodecV2(grpcproto.Name) }
 
+// Tracked is a message to be sent, and what to call once when gRPC has sent it or has given up: on a goroutine of its own, so it must not block.
+type Tracked struct {
+	Message proto.Message
+	Done    func()
+}
+
 // Marshal implements encoding.CodecV2. A ReadReply's data passes to gRPC; the ReadReply is empty afterwards and may be used again.
 func (Codec) Marshal(v any) (mem.BufferSlice, error) {
-	if r, ok := v.(*ReadReply); ok {
-		return r.marshal()
+	switch m := v.(type) {
+	case *ReadReply:
+		return m.marshal()
+	case *Tracked:
+		return m.marshal()
 	}
 	return plain().Marshal(v)
+}
+
+func (t *Tracked) marshal() (mem.BufferSlice, error) {
+	out, err := plain().Marshal(t.Message)
+	if err != nil || len(out) != 1 || mem.IsBelowBufferPoolingThreshold(cap(out[0].ReadOnlyData())) {
+		t.Done()
+		return out, err
+	}
+	whole := out[0]
+	s := &sent{data: whole.ReadOnlyData(), free: func() { whole.Free(); t.Done() }}
+	s.buffers[0] = mem.NewBuffer(&s.data, s)
+	return s.buffers[:1], nil
 }
 
 // sent is one message on its way: all that it needs, in one allocation.

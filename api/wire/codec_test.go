@@ -143,6 +143,29 @@ func TestOtherMessagesAreProtobuf(t *testing.T) {
 	}
 }
 
+func TestTrackedMessages(t *testing.T) {
+	for _, n := range []int{0, 10, 900, 5000, 1 << 20} {
+		want := &apiv1.StatReply{Object: &apiv1.Object{Path: strings.Repeat("x", n)}}
+		done := 0
+		b, err := wire.Codec{}.Marshal(&wire.Tracked{Message: want, Done: func() { done++ }})
+		if err != nil || n > 1024 && done != 0 {
+			t.Fatalf("%d bytes: %v, done %d times before it was sent", n, err, done)
+		}
+		var got apiv1.StatReply
+		if err := (wire.Codec{}).Unmarshal(b, &got); err != nil || !proto.Equal(&got, want) {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+		b.Free()
+		if done != 1 {
+			t.Errorf("%d bytes: done %d times", n, done)
+		}
+	}
+	done := 0
+	if _, err := (wire.Codec{}).Marshal(&wire.Tracked{Message: &apiv1.Object{Path: "\xff"}, Done: func() { done++ }}); err == nil || done != 1 {
+		t.Errorf("%v, done %d times", err, done)
+	}
+}
+
 // A reply whose object cannot be written (its path is not UTF-8) gives its data back all the same.
 func TestAFailedSendFrees(t *testing.T) {
 	freed := 0
