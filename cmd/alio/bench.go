@@ -20,7 +20,7 @@ func newBenchCommand() *cobra.Command {
 		Args:  unknownCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchReadCommand())
+	cmd.AddCommand(newBenchReadCommand(), newBenchWriteCommand(), newBenchRecoverCommand(), newBenchReopenCommand())
 	return cmd
 }
 
@@ -114,37 +114,80 @@ func newBenchReadCommand() *cobra.Command {
 	return cmd
 }
 
-const benchHelp = `Measure Alio on this machine, with bytes that are made up. Each benchmark makes
-one temporary folder, and removes it at the end and on Ctrl-C. Results are a
-table on standard output, or JSON with --json; progress goes to standard error.
+func newBenchWriteCommand() *cobra.Command {
+	var f benchFlags
+	var o bench.WriteOptions
+	var bytes []string
+	amount := 1 * units.GiB
+	cmd := &cobra.Command{
+		Use:     "write",
+		Short:   "Time pages into the disk tier, beside plain writes and a file per page",
+		Long:    benchWriteHelp,
+		Example: benchWriteExamples,
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if o.Bytes, err = sizes("--bytes", bytes); err != nil {
+				return usageError{err, cmd.CommandPath()}
+			}
+			o.Seed, o.Amount, o.Progress = f.seed, int64(amount), f.progress(cmd)
+			if f.dir != "" {
+				o.Dirs = append([]string{f.dir}, o.Dirs...)
+			}
+			if err := o.Validate(); err != nil {
+				return usageError{err, cmd.CommandPath()}
+			}
+			results, err := bench.Write(cmd.Context(), o)
+			return report(cmd, f.json, results, err, bench.WriteWriteTable)
+		},
+	}
+	set := cmd.Flags()
+	set.StringSliceVar(&bytes, "bytes", []string{"4KiB", "16KiB", "64KiB", "256KiB", "1MiB"}, "`sizes` of a page")
+	set.Var(&amount, "amount", "of pages in one run (or 65,536 pages, if that is less); three times of it must be free on the disk")
+	set.IntVar(&o.Runs, "runs", 3, "of each cell; medians are reported")
+	set.StringArrayVar(&o.Dirs, "also-dir", nil, "another `directory`, on another disk, for the figure of several; may be repeated")
+	f.register(cmd)
+	return cmd
+}
 
-Run them on an idle machine: what else it does is in the figures.`
+func newBenchRecoverCommand() *cobra.Command {
+	var f benchFlags
+	var o bench.RecoverOptions
+	bytes := 1 * units.KiB
+	cmd := &cobra.Command{
+		Use:     "recover",
+		Short:   "Time a start on a full cache, and what a page costs in memory",
+		Long:    benchRecoverHelp,
+		Example: benchRecoverExamples,
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Dir, o.Seed, o.Progress = f.dir, f.seed, f.progress(cmd)
+			o.Bytes = int(min(bytes, units.GiB))
+			if err := o.Validate(); err != nil {
+				return usageError{err, cmd.CommandPath()}
+			}
+			results, err := bench.Recover(cmd.Context(), o)
+			return report(cmd, f.json, results, err, bench.WriteRecoverTable)
+		},
+	}
+	set := cmd.Flags()
+	set.IntVar(&o.Pages, "pages", 1_000_000, "in the cache")
+	set.Var(&bytes, "bytes", "of a page")
+	set.IntVar(&o.Files, "files", 0, "of the walk that it is compared with (default a tenth of --pages, at most 100,000)")
+	set.IntVar(&o.Probes, "probes", 20_000, "hits that are timed after each start")
+	set.IntVar(&o.Runs, "runs", 3, "starts of each kind; medians are reported")
+	f.register(cmd)
+	return cmd
+}
 
-const benchReadHelp = `Time reads of a warm cache by every path to its bytes:
-
-  pread  bare preads of the cache's own segment files: no header, no checksum,
-         no look-up. What the machine can do, and what the others are held to
-  local  the Go client: finds a page, reads its segment itself, checks its sums
-  grpc   Read of the gRPC door on its Unix socket, by a client that keeps the
-         bytes as they came
-  s3     signed ranged GETs of the S3 door on loopback TCP, one connection for
-         each reader
-
-"alio sidecar" runs in a process of its own, signatures are checked, and every
-page lies in the page cache when the clock starts. Reads are aligned to their
-size. A time is from the request to the last byte. Outside of it, but inside of
-GB/s, are drawing the range, signing the request, and checking the answer: three
-words of each, every byte of one in 64 (and of the first eight of each reader).
-
-allocs/op are the sidecar's for s3 and grpc, the reader's own for pread and
-local. CPU s/GB is the sidecar's processor time. Readers and sidecar share the
-machine's processors.`
-
-const benchReadExamples = `  # The whole grid, some 12 minutes:
-  alio bench read
-
-  # One size, quickly, as JSON:
-  alio bench read --bytes 64KiB --readers 1,16 --access uniform --duration 1s --json
-
-  # The S3 door beside pread, on another disk:
-  alio bench read --paths pread,s3 --dir /ssd`
+// newBenchReopenCommand is a process that bench recover starts; nobody else has a use for it.
+func newBenchReopenCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "reopen",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return bench.Reopen(cmd.Context(), args[0], cmd.OutOrStdout())
+		},
+	}
+}

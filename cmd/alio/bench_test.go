@@ -30,13 +30,13 @@ func empty(t *testing.T, dir string) {
 func TestBenchReadEndToEnd(t *testing.T) {
 	asProgram(t)
 	dir := t.TempDir()
-	code, stdout, stderr := command(t, "bench", "read", "--bytes", "4KiB,64KiB", "--readers", "2", "--access", "uniform", "--duration", "50ms", "--runs", "1",
-		"--size", "2MiB", "--dir", dir, "--json")
+	code, stdout, stderr := command(t, "bench", "read", "--bytes", "64KiB", "--readers", "2", "--access", "uniform", "--duration", "50ms", "--runs", "1",
+		"--size", "1MiB", "--dir", dir, "--json")
 	if code != 0 || stderr != "" {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	var got []bench.ReadResult
-	if err := json.Unmarshal([]byte(stdout), &got); err != nil || len(got) != 2*len(bench.Paths) {
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil || len(got) != len(bench.Paths) {
 		t.Fatalf("%v\n%s", err, stdout)
 	}
 	for _, r := range got {
@@ -56,6 +56,36 @@ func TestBenchReadPrintsATable(t *testing.T) {
 	}
 }
 
+func TestBenchWriteEndToEnd(t *testing.T) {
+	asProgram(t)
+	dir := t.TempDir()
+	code, stdout, stderr := command(t, "bench", "write", "--bytes", "16KiB", "--amount", "1MiB", "--runs", "1", "--dir", dir, "--json")
+	var got []bench.WriteResult
+	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil || len(got) != 5 || stderr != "" {
+		t.Fatalf("exit %d, %v\n%s\n%s", code, err, stdout, stderr)
+	}
+	empty(t, dir)
+}
+
+func TestBenchRecoverEndToEnd(t *testing.T) {
+	asProgram(t)
+	dir := t.TempDir()
+	code, stdout, stderr := command(t, "bench", "recover", "--pages", "12000", "--files", "100", "--probes", "100", "--runs", "1", "--dir", dir, "--json")
+	var got []bench.RecoverResult
+	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil || len(got) != 5 {
+		t.Fatalf("exit %d, %v\n%s\n%s", code, err, stdout, stderr)
+	}
+	for _, r := range got {
+		if r.OpenMS <= 0 || r.PerPage <= 0 || r.FirstHit < r.OpenMS || r.HitP50 <= 0 || r.Missing != 0 || (r.Store == bench.StoreAlio && !r.Cold) != (r.ReadyMS > 0) {
+			t.Errorf("%+v", r)
+		}
+	}
+	if got[0].Pages != 10000 || got[2].Pages != 12000 || got[4].Store != bench.StoreFiles {
+		t.Errorf("%+v", got)
+	}
+	empty(t, dir)
+}
+
 func TestBenchCommandLines(t *testing.T) {
 	isolate(t)
 	for _, c := range []struct {
@@ -69,6 +99,11 @@ func TestBenchCommandLines(t *testing.T) {
 		{[]string{"bench", "read", "--bytes", "4KB,x", "--json"}, 2, "", `--bytes: "x" is not a size`},
 		{[]string{"bench", "read", "--paths", "ftp", "--readers", "0"}, 2, "", `--paths: "ftp" is none of`},
 		{[]string{"bench", "read", "--access", "lifo"}, 2, "", "zipf, uniform, both"},
+		{[]string{"bench", "write", "--bytes", "2MiB", "--runs", "-1"}, 2, "", "--runs: -1"},
+		{[]string{"bench", "write", "--dir", "/none/at/all"}, 1, "", "--dir: /none/at/all"},
+		{[]string{"bench", "recover", "--pages", "-5"}, 2, "", "--pages: -5"},
+		{[]string{"bench", "recover", "--pages", "1000000000000"}, 1, "", "name a larger disk with --dir"},
+		{[]string{"bench", "reopen", "x"}, 1, "", "run alio bench recover"},
 		{[]string{"bench", "read", "--dir", "/none/at/all"}, 1, "", "--dir: /none/at/all"},
 		{[]string{"bench", "read", "--size", "1TiB"}, 1, "", "smaller --size"},
 	} {

@@ -119,6 +119,38 @@ func (c *child) kill() {
 	<-c.done
 }
 
+// runChild runs a process to its end and returns its standard output. It ends with ctx.
+func runChild(ctx context.Context, cmd *exec.Cmd) ([]byte, error) {
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	ended := make(chan error, 1)
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // see child
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			ended <- cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args[:2], " "), err, strings.TrimSpace(errs.String()))
+		}
+		return out.Bytes(), nil
+	case <-ctx.Done():
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		<-ended
+		return nil, ctx.Err()
+	}
+}
+
 // clockTick is what /proc counts processor time in: USER_HZ, 100 a second on every Linux that Go runs on.
 const clockTick = 10 * time.Millisecond
 
