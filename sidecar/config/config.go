@@ -144,6 +144,8 @@ type Rule struct {
 type Doors struct {
 	// The S3 endpoint.
 	S3 S3Door `yaml:"s3"`
+	// The gRPC door.
+	GRPC GRPCDoor `yaml:"grpc"`
 }
 
 // S3Door is the S3 endpoint.
@@ -216,7 +218,7 @@ func Default() *Config {
 			FirstReadMemory: 64 * config.MiB,
 			ReadDeadline:    500 * millisecond,
 		},
-		Doors:         Doors{S3: S3Door{Listen: DefaultS3Listen}},
+		Doors:         Doors{S3: S3Door{Listen: DefaultS3Listen}, GRPC: GRPCDoor{ClaimDeadline: 10 * second}},
 		Admin:         Admin{Listen: DefaultAdminListen},
 		Log:           Log{Level: "info"},
 		ShutdownGrace: 10 * second,

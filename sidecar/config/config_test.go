@@ -55,6 +55,16 @@ doors:
       cert_file: ""
       key_file: ""
     credentials: []
+  grpc:
+    socket: ""
+    listen: ""
+    users: []
+    tokens: []
+    tls:
+      cert_file: ""
+      key_file: ""
+    shared: false
+    claim_deadline: 10s
 admin:
   listen: 127.0.0.1:9481
   pprof: false
@@ -112,6 +122,17 @@ doors:
       - access_key_id: trino
         secret_access_key: ${TRINO_SECRET}
         mounts: [lake/sales]
+  grpc:
+    socket: /run/alio.sock
+    listen: 10.0.0.7:9482
+    users: [1000, 1001]
+    tokens:
+      - name: presto
+        token: ${PRESTO_TOKEN}
+        mounts: [lake/sales]
+    tls: {cert_file: /tls/grpc.pem, key_file: /tls/grpc.key}
+    shared: true
+    claim_deadline: 3s
 admin:
   listen: 127.0.0.1:1234
   pprof: true
@@ -165,6 +186,7 @@ func TestEveryKey(t *testing.T) {
 	t.Setenv("LAKE_ID", "AKIALAKE")
 	t.Setenv("LAKE_SECRET", "lake-secret")
 	t.Setenv("TRINO_SECRET", "trino-secret")
+	t.Setenv("PRESTO_TOKEN", "presto-token")
 	c, _, err := config.Load(write(t, everything))
 	if err != nil {
 		t.Fatal(err)

@@ -37,11 +37,19 @@ func TestReferenceIsCurrent(t *testing.T) {
 // comments maps Type.Field to the field's comment in config.go.
 func comments(t *testing.T) map[string]string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := map[string]string{}
+	for _, name := range []string{"config.go", "grpc.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fieldComments(file, out)
+	}
+	return out
+}
+
+// fieldComments adds the comments of a file's struct fields, by type and field.
+func fieldComments(file *ast.File, out map[string]string) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		spec, ok := n.(*ast.TypeSpec)
 		if !ok {
@@ -56,7 +64,6 @@ func comments(t *testing.T) map[string]string {
 		}
 		return true
 	})
-	return out
 }
 
 func reference(t *testing.T) string {
@@ -68,7 +75,7 @@ func reference(t *testing.T) string {
 	units.Walk(reflect.TypeFor[config.Config](), func(k units.Key) {
 		text := doc[k.Parent.Name()+"."+k.Field.Name]
 		if text == "" {
-			t.Errorf("%s.%s in config.go has no comment: the reference page needs one", k.Parent.Name(), k.Field.Name)
+			t.Errorf("%s.%s has no comment: the reference page needs one", k.Parent.Name(), k.Field.Name)
 		}
 		if !strings.Contains(k.Path, ".") {
 			section = k.Path

@@ -32,11 +32,15 @@ func (c *Config) Validate() config.Faults {
 		r.validate(&f, fmt.Sprintf("freshness.rules[%d]", i))
 	}
 	c.Doors.S3.validate(&f, c.Mounts)
+	c.Doors.GRPC.validate(&f)
 	if wide := validateListen(&f, "admin.listen", c.Admin.Listen); wide && c.Admin.Pprof {
 		f.Add("admin.pprof", "shows the memory of the process, and %s is reachable from other machines: turn it off, or listen on %s", c.Admin.Listen, DefaultAdminListen)
 	}
 	if c.Admin.Listen == c.Doors.S3.Listen && !strings.HasSuffix(c.Admin.Listen, ":0") {
 		f.Add("admin.listen", "is the same address as doors.s3.listen (%s): give each its own port", c.Admin.Listen)
+	}
+	if at := c.Doors.GRPC.Listen; at != "" && !strings.HasSuffix(at, ":0") && (at == c.Doors.S3.Listen || at == c.Admin.Listen) {
+		f.Add("doors.grpc.listen", "is the same address as another server's (%s): give each its own port", at)
 	}
 	oneOf(&f, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(&f, "log.format", c.Log.Format, "", "json", "console")
