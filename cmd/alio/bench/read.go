@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/alio-lake/alio/cmd/alio/bench/load"
+	"github.com/alio-lake/alio/cmd/alio/bench/proc"
 )
 
 // The paths that bytes can take to a reader, as reports name them.
@@ -250,7 +251,7 @@ func runPath(ctx context.Context, s *Sidecar, doors *doors, path string, cell lo
 				return err
 			}
 		}
-		cpu[i], err = ProcessCPU(s.PID())
+		cpu[i], err = proc.CPU(s.PID())
 		return err
 	}
 	runtime.GC() // so that the collector does not meet one path and spare another

@@ -2,13 +2,9 @@ package bench
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -204,69 +200,4 @@ func TestSizesForPeople(t *testing.T) {
 			t.Errorf("%d is %q, want %q", n, got, want)
 		}
 	}
-}
-
-func shell(script string) *exec.Cmd { return exec.Command("/bin/sh", "-c", script) }
-
-func TestChildrenTellWhyTheyEnded(t *testing.T) {
-	_, err := startChild(t.Context(), shell("echo 'no such mount' >&2; exit 1"), "ready")
-	if err == nil || !strings.Contains(err.Error(), "no such mount") {
-		t.Errorf("got %v", err)
-	}
-	if _, err := startChild(t.Context(), exec.Command("/none/at/all", "x"), "ready"); err == nil || !strings.Contains(err.Error(), "/none/at/all") {
-		t.Errorf("got %v", err)
-	}
-}
-
-// A child that starts another one, and neither of which ends by itself, is gone when the context has ended.
-func TestChildrenEndWithTheContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	dir := t.TempDir()
-	go func() {
-		defer cancel()
-		for {
-			if b, err := os.ReadFile(filepath.Join(dir, "pid")); err == nil && bytes.HasSuffix(b, []byte("\n")) {
-				return
-			}
-		}
-	}()
-	_, err := startChild(ctx, shell("sleep 1000 & echo $! > "+dir+"/pid; wait"), "ready")
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-	pid, err := os.ReadFile(filepath.Join(dir, "pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone(t, strings.TrimSpace(string(pid)))
-}
-
-// gone polls until a process has ended; a zombie has.
-func gone(t *testing.T, pid string) {
-	t.Helper()
-	end := time.Now().Add(30 * time.Second)
-	for {
-		b, err := os.ReadFile("/proc/" + pid + "/stat")
-		if err != nil || slices.Contains(strings.Fields(string(b)), "Z") {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("process %s is still there", pid)
-		}
-	}
-}
-
-func TestChildrenTellFieldsOfTheirLog(t *testing.T) {
-	c, err := startChild(t.Context(), shell(`echo not json >&2; echo '{"message":"starting"}' >&2; echo '{"message":"ready","s3":"http://h:1"}' >&2; sleep 1000`), "ready")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.field("s3") != "http://h:1" || c.field("none") != "" {
-		t.Errorf("s3 %q, none %q", c.field("s3"), c.field("none"))
-	}
-	if _, err := ProcessCPU(c.cmd.Process.Pid); err != nil {
-		t.Error(err)
-	}
-	c.kill()
-	c.kill() // gone already is fine
 }

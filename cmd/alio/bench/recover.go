@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/alio-lake/alio/cache/segfile"
+	"github.com/alio-lake/alio/cmd/alio/bench/proc"
 )
 
 // fewPages is the small cache that a large one's hits are compared with.
@@ -193,7 +194,7 @@ func (o RecoverOptions) reopen(ctx context.Context, r ReopenOptions) (out Reopen
 	if err != nil {
 		return out, err
 	}
-	b, err := runChild(ctx, o.Self("bench", "reopen", string(text)))
+	b, err := proc.Run(ctx, o.Self("bench", "reopen", string(text)))
 	if err != nil {
 		return out, err
 	}
@@ -212,15 +213,15 @@ func (o RecoverOptions) sidecarReady(ctx context.Context, dir string, n int) (fl
 	srv := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Minute}
 	go srv.Serve(ln) // ends with Close
 	defer srv.Close()
-	cmd := o.Self("sidecar", "--log-format", "json", "--mount", Mount+"=s3://"+Mount, "--s3-endpoint", "http://"+ln.Addr().String(), "--s3-path-style", "--s3-anonymous",
-		"--s3-region", "us-east-1", "--s3-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--cache-dir", dir, "--cache-size", strconv.FormatInt(capacityFor(n, o.Bytes), 10))
+	args := []string{"--log-format", "json", "--mount", Mount + "=s3://" + Mount, "--s3-endpoint", "http://" + ln.Addr().String(), "--s3-path-style", "--s3-anonymous",
+		"--s3-region", "us-east-1", "--s3-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--cache-dir", dir, "--cache-size", strconv.FormatInt(capacityFor(n, o.Bytes), 10)}
 	start := time.Now()
-	c, err := startChild(ctx, cmd, "ready")
+	c, _, err := startSidecar(ctx, o.Self, args...)
 	if err != nil {
 		return 0, err
 	}
 	took := time.Since(start)
-	c.kill()
+	c.Kill()
 	return float64(took) / float64(time.Millisecond), nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/alio-lake/alio/cmd/alio/bench/load"
+	"github.com/alio-lake/alio/cmd/alio/bench/proc"
 )
 
 // Mount is the name under which a Sidecar serves its data set, and the bucket that it has at its origin.
@@ -36,7 +36,7 @@ type Sidecar struct {
 	Dir    string // of the disk tier
 
 	admin  string // URL
-	child  *child
+	child  *proc.Process
 	origin *http.Server
 	client *http.Client
 }
@@ -58,13 +58,11 @@ func StartSidecar(ctx context.Context, self Command, data load.Data, dir string)
 	if err := os.WriteFile(config, []byte(s.config(ln.Addr().String())), 0o600); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	if s.child, err = startChild(ctx, self("sidecar", "--config", config), "ready"); err != nil {
+	var at ready
+	if s.child, at, err = startSidecar(ctx, self, "--config", config); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.admin = s.child.field("admin")
-	if u, err := url.Parse(s.child.field("s3")); err == nil {
-		s.S3 = u.Host
-	}
+	s.admin, s.S3 = at.Admin, strings.TrimPrefix(at.S3, "http://")
 	return s, nil
 }
 
@@ -93,7 +91,7 @@ log: {level: info, format: json}
 // Close ends the process and the origin at once. It is safe twice.
 func (s *Sidecar) Close() error {
 	if s.child != nil {
-		s.child.kill()
+		s.child.Kill()
 		s.child = nil
 	}
 	s.client.CloseIdleConnections()
@@ -101,7 +99,7 @@ func (s *Sidecar) Close() error {
 }
 
 // PID is the process's.
-func (s *Sidecar) PID() int { return s.child.cmd.Process.Pid }
+func (s *Sidecar) PID() int { return s.child.PID() }
 
 // DialS3 makes a Reader of the S3 door.
 func (s *Sidecar) DialS3(maxBytes int) (load.Reader, error) {
@@ -177,7 +175,7 @@ func (s *Sidecar) Warm(ctx context.Context, progress func(string, ...any)) (*Pla
 			return p, nil
 		}
 	}
-	return nil, fmt.Errorf("the cache did not take the whole data set in %d passes (%v); its log ends:\n%s", warmPasses, last, s.child.output())
+	return nil, fmt.Errorf("the cache did not take the whole data set in %d passes (%v); its log ends:\n%s", warmPasses, last, s.child.Output())
 }
 
 // explain adds the end of the sidecar's log to an error, unless the sidecar is not to blame.
@@ -185,7 +183,7 @@ func (s *Sidecar) explain(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return fmt.Errorf("%w; the sidecar's log ends:\n%s", err, s.child.output())
+	return fmt.Errorf("%w; the sidecar's log ends:\n%s", err, s.child.Output())
 }
 
 func (s *Sidecar) readAll(ctx context.Context) error {

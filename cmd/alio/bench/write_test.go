@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -198,21 +197,4 @@ func mkdir(t *testing.T, root, name string) string {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-func TestRunChild(t *testing.T) {
-	if out, err := runChild(t.Context(), shell("echo fine")); err != nil || string(out) != "fine\n" {
-		t.Errorf("%q, %v", out, err)
-	}
-	if _, err := runChild(t.Context(), shell("echo broken >&2; exit 3")); err == nil || !strings.Contains(err.Error(), "broken") {
-		t.Errorf("%v", err)
-	}
-	if _, err := runChild(t.Context(), exec.Command("/none/at/all", "x")); err == nil {
-		t.Error("no such program")
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := runChild(ctx, shell("sleep 1000")); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
-	}
 }
