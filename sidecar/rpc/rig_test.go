@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -199,15 +201,16 @@ func wantCode(t testing.TB, what string, err error, want codes.Code) {
 
 // random makes n bytes that do not repeat.
 func random(seed uint64, n int) []byte {
-	rng := rand.New(rand.NewPCG(seed, 99))
-	b := make([]byte, n+8)
-	for i := 0; i < n; i += 8 {
-		v := rng.Uint64()
-		for j := range 8 {
-			b[i+j] = byte(v >> (8 * j))
-		}
-	}
-	return b[:n]
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)}).Read(b)
+	return b
+}
+
+// value is what a counter has counted.
+func value(t testing.TB, c prometheus.Counter) float64 {
+	var m dto.Metric
+	check(t, c.Write(&m))
+	return m.GetCounter().GetValue()
 }
 
 // told is one page as a client makes it of an extent.
