@@ -65,11 +65,28 @@ func (t *Tier) prepareDir() error {
 	if err := fsys.MkdirAll(filepath.Join(dir, segmentsDir), 0o750); err != nil {
 		return fmt.Errorf("disk: cache directory: %w", err)
 	}
+	info, err := fsys.Stat(filepath.Join(dir, segmentsDir))
+	if err != nil {
+		return fmt.Errorf("disk: cache directory: %w", err)
+	}
+	t.device = info.Device
 	t.probePunch()
 	if err := t.clearGone(); err != nil {
 		return err
 	}
 	return fsys.SyncDir(dir)
+}
+
+// errMoved is what happens under a tier whose file system was unmounted.
+var errMoved = errors.New("another file system lies under the cache directory than when it was opened")
+
+// sameDevice makes sure that a path is on the file system that the directory was opened on: what is unmounted must not fill what lies below.
+func (t *Tier) sameDevice(path string) error {
+	info, err := t.o.FS.Stat(path)
+	if err == nil && info.Device != t.device {
+		err = fmt.Errorf("%s: %w", path, errMoved)
+	}
+	return err
 }
 
 // checkOwner tells whether the directory holds our identity; one that does not, but holds something else, is refused.

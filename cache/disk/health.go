@@ -1,6 +1,10 @@
 package disk
 
 import (
+	"errors"
+	"io"
+	"math/rand/v2"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 )
@@ -66,4 +70,49 @@ func (h *health) endProbe(ok bool) {
 		h.until.Store(time.Now().Add(d).UnixNano())
 	}
 	h.probing.Store(false)
+}
+
+// readAnything reads a piece of a random segment from the device. Without a segment it tries the path.
+func (t *Tier) readAnything() error {
+	t.mu.Lock()
+	var seg *segment
+	seen := 0
+	for _, s := range t.segments {
+		if s.file == nil || s.is(stateActive) && len(t.segments) > 1 {
+			continue
+		}
+		if seen++; rand.IntN(seen) == 0 {
+			seg = s
+		}
+	}
+	held := seg != nil && seg.hold()
+	t.mu.Unlock()
+	if !held {
+		return t.tryPath()
+	}
+	defer t.release(seg)
+	size, err := seg.file.Size()
+	if err != nil {
+		return err
+	}
+	b := make([]byte, 4096)
+	if _, err = seg.file.ReadAt(b, rand.Int64N(max(size-int64(len(b)), 1))); err == io.EOF {
+		err = nil
+	}
+	return err
+}
+
+// probeFile is made by tryPath.
+const probeFile = "alio-probe.tmp"
+
+// tryPath writes a small file under the path, makes it durable and removes it.
+func (t *Tier) tryPath() error {
+	path := filepath.Join(t.o.Dir, probeFile)
+	_ = t.o.FS.Remove(path) // left over
+	f, err := t.o.FS.Create(path, 0o640)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(make([]byte, 4096), 0)
+	return errors.Join(err, f.Sync(), f.Close(), t.o.FS.Remove(path))
 }

@@ -26,6 +26,9 @@ type Options struct {
 	WriteQueue int64
 	// ReadDeadline is how long a read may wait for the device. Default 500 ms.
 	ReadDeadline time.Duration
+	// WriteDeadline is how long storing one page may take, making room for it included, before the device counts as hung and pages are shed instead
+	// of queued. Default 10 s.
+	WriteDeadline time.Duration
 	// Readers is how many reads may wait for the device at once. Default 32.
 	Readers int
 	// FailAfter is after how many device failures in a row the device is set aside. Default 4.
@@ -81,6 +84,9 @@ func (o Options) withDefaults() Options {
 	if o.ReadDeadline == 0 {
 		o.ReadDeadline = 500 * time.Millisecond
 	}
+	if o.WriteDeadline == 0 {
+		o.WriteDeadline = 10 * time.Second
+	}
 	if o.Readers == 0 {
 		o.Readers = 32
 	}
@@ -121,6 +127,9 @@ func (o Options) Validate() error {
 	}
 	if o.ReadDeadline < 0 {
 		bad("disk: read deadline %v: must be above 0", o.ReadDeadline)
+	}
+	if o.WriteDeadline < 0 {
+		bad("disk: write deadline %v: must be above 0", o.WriteDeadline)
 	}
 	if o.Readers < 0 {
 		bad("disk: readers %d: must be above 0", o.Readers)

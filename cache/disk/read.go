@@ -41,11 +41,26 @@ func (t *Tier) Read(ctx context.Context, k cache.Key, pageLen, off, n int) (cach
 	if !t.open.Load() {
 		return t.sick()
 	}
-	seg, loc := t.index.acquire(k, pageLen, &t.table)
-	if seg == nil {
+	buf, found, err := t.tryRead(ctx, k, pageLen, off, n)
+	if !found {
 		t.metrics.absent.Inc()
 		return cache.Buf{}, cache.ErrAbsent
 	}
+	return buf, err
+}
+
+// tryRead is Read of an open tier with arguments that were checked; it does not count a page that is not there (found is false).
+func (t *Tier) tryRead(ctx context.Context, k cache.Key, pageLen, off, n int) (buf cache.Buf, found bool, err error) {
+	seg, loc := t.index.acquire(k, pageLen, &t.table)
+	if seg == nil {
+		return cache.Buf{}, false, nil
+	}
+	buf, err = t.readFrom(ctx, seg, loc, off, n)
+	return buf, true, err
+}
+
+// readFrom reads from a segment that is held, and sees to it that it is let go.
+func (t *Tier) readFrom(ctx context.Context, seg *segment, loc segfile.Location, off, n int) (cache.Buf, error) {
 	p := segfile.PlanRead(loc, off, n)
 	if t.health.aside() {
 		if t.health.startProbe() {
@@ -111,27 +126,17 @@ func (t *Tier) drop(seg *segment, loc segfile.Location) {
 func (t *Tier) readSlow(ctx context.Context, seg *segment, p segfile.Plan, b *buffer) (mine bool, err error) {
 	timer := time.NewTimer(t.o.ReadDeadline)
 	defer timer.Stop()
-	select {
-	case t.slow <- struct{}{}:
-	default:
-		select {
-		case t.slow <- struct{}{}:
-		case <-timer.C:
-			err = cache.ErrSick
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-		if err != nil {
-			b.free()
-			t.release(seg)
-			return false, err
-		}
+	if err := t.queueUp(ctx, timer); err != nil {
+		b.free()
+		t.release(seg)
+		return false, err
 	}
 	started := time.Now()
 	done := make(chan error)
 	left := make(chan struct{})
 	go func() {
 		err := readPlanned(p, seg.file, false, b.b)
+		t.slowDone.Add(1)
 		<-t.slow
 		select {
 		case done <- err:
@@ -156,6 +161,28 @@ func (t *Tier) readSlow(ctx context.Context, seg *segment, p segfile.Plan, b *bu
 		close(left)
 		return false, ctx.Err()
 	}
+}
+
+// queueUp waits for a place among the reads that wait for the device.
+func (t *Tier) queueUp(ctx context.Context, timer *time.Timer) error {
+	select {
+	case t.slow <- struct{}{}:
+		return nil
+	default:
+	}
+	done := t.slowDone.Load()
+	select {
+	case t.slow <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+	}
+	// If others came back meanwhile there are too many reads for this device. If none did, it hangs.
+	if t.slowDone.Load() == done {
+		t.deviceFailed(fmt.Errorf("none of %d reads ended within %v", t.o.Readers, t.o.ReadDeadline))
+	}
+	return cache.ErrSick
 }
 
 // deviceFailed counts a failure of the device.

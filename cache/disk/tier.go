@@ -22,25 +22,29 @@ var errNotRunnable = errors.New("disk: Run needs an open Tier that is not runnin
 // Tier is the disk tier on one directory. The order is New, Open, Run (which blocks), Close. Between Open and Close all methods of
 // cache.Disk may be called in parallel; before Open and after Close reads are cache.ErrSick and writes are shed.
 type Tier struct {
-	o       Options
-	index   index
-	table   segmentTable
-	queue   queue
-	buffers bufferPool
-	health  health
-	metrics *metrics
-	slow    chan struct{} // a token for each read that waits for the device
-	number  uint16        // of the directory, in places
-	retired *retiredLog
-	punch   punchState
+	o           Options
+	index       index
+	table       segmentTable
+	queue       queue
+	buffers     bufferPool
+	health      health
+	metrics     *metrics
+	ownsMetrics bool          // and unregisters them
+	slow        chan struct{} // a token for each read that waits for the device
+	slowDone    atomic.Int64  // how many such reads have ended
+	number      uint16        // of the directory, in places
+	retired     *retiredLog
+	punch       punchState
 
 	used  atomic.Int64 // bytes of the device, as they are charged; never above Options.Size
 	dying atomic.Int64 // of these, bytes of removed segments that have not yet given their room back
 
 	open       atomic.Bool // between Open and Close
 	pauseUntil atomic.Int64
+	writing    atomic.Int64 // unix nanoseconds since when the writer is at one page; 0 while it has nothing to do
 	lastLog    atomic.Int64 // unix nanoseconds of the last log line about corrupt pages
 	instance   uint64
+	device     uint64 // the file system of the directory, since Open
 	w          *writer
 
 	mu         sync.Mutex
@@ -55,6 +59,7 @@ type Tier struct {
 	recovery   Recovery
 	stop       chan struct{} // closed by Close
 	deadSignal chan struct{}
+	ended      chan struct{} // closed when all that Close has to do is done
 	closing    sync.Once
 	closeErr   error
 
@@ -70,24 +75,34 @@ func New(o Options) (*Tier, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	m, err := newMetrics(o)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTier(o, 0, newRetiredLog(), m)
+	if err != nil {
+		m.unregister()
+		return nil, err
+	}
+	t.ownsMetrics = true
+	m.tier.Store(t)
+	return t, nil
+}
+
+// newTier makes a tier that counts in metrics, and tells retirements to a log, that may outlive it.
+func newTier(o Options, number uint16, retired *retiredLog, m *metrics) (*Tier, error) {
 	o = o.withDefaults()
 	var random [8]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return nil, err
 	}
 	t := &Tier{
-		o: o, instance: binary.LittleEndian.Uint64(random[:]),
-		slow: make(chan struct{}, o.Readers), stop: make(chan struct{}), deadSignal: make(chan struct{}, 1),
-		retired: newRetiredLog(),
+		o: o, instance: binary.LittleEndian.Uint64(random[:]), number: number, retired: retired, metrics: m,
+		slow: make(chan struct{}, o.Readers), stop: make(chan struct{}), deadSignal: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	t.queue.init(o.WriteQueue)
 	t.health.failAfter = int64(o.FailAfter)
 	t.w = newWriter(t)
-	m, err := newMetrics(t, o.Registerer)
-	if err != nil {
-		return nil, err
-	}
-	t.metrics = m
 	return t, nil
 }
 
@@ -172,11 +187,12 @@ func (t *Tier) close() error {
 	running := t.running
 	t.mu.Unlock()
 	t.queue.shut()
-	t.metrics.unregister()
-	var err error
-	ended := make(chan struct{})
+	if t.ownsMetrics {
+		t.metrics.unregister()
+	}
+	var err error // the goroutine's until it has ended
 	go func() {
-		defer close(ended)
+		defer close(t.ended)
 		if running != nil {
 			<-running
 		}
@@ -184,7 +200,7 @@ func (t *Tier) close() error {
 		t.w.sealAll()
 		err = t.closeFiles()
 	}()
-	if hung := t.waitWriter(ended); hung != nil {
+	if hung := t.waitWriter(t.ended); hung != nil {
 		t.dropQueue() // their pages are needed elsewhere
 		t.index.clear()
 		return hung
@@ -219,15 +235,27 @@ func (t *Tier) closeFiles() error {
 // Contains implements cache.Disk.
 func (t *Tier) Contains(k cache.Key) bool { return t.index.contains(k) }
 
-// Write implements cache.Disk. The page is shed when the queue is full, the device is set aside, or writing is paused after a failure.
+// Write implements cache.Disk. The page is shed when the queue is full, the device is set aside, the writer hangs, or writing is paused after
+// a failure.
 // done runs on the writer's goroutine, or on Close's: it must be quick and must not call Close.
 func (t *Tier) Write(k cache.Key, class uint8, data []byte, done func(stored bool)) bool {
-	if len(data) > 0 && len(data) <= cache.MaxPage && t.open.Load() && !t.paused() && !t.health.aside() &&
+	if len(data) > 0 && len(data) <= cache.MaxPage && t.writable() &&
 		t.queue.push(item{key: k, class: class, data: data, done: done}) {
 		return true
 	}
 	t.metrics.shed.Inc()
 	return false
+}
+
+// writable says whether pages are taken.
+func (t *Tier) writable() bool {
+	return t.open.Load() && !t.paused() && !t.health.aside() && !t.stalled()
+}
+
+// stalled says whether the writer hangs in the device.
+func (t *Tier) stalled() bool {
+	since := t.writing.Load()
+	return since != 0 && time.Now().UnixNano()-since > int64(t.o.WriteDeadline)
 }
 
 func (t *Tier) paused() bool {

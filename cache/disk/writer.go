@@ -86,9 +86,11 @@ func (w *writer) run(ctx context.Context) {
 
 // writeBatch writes items, those of one stream together so that they go out in few calls.
 func (w *writer) writeBatch(batch []item) {
+	defer w.t.writing.Store(0)
 	for s := range streams {
 		for _, it := range batch {
 			if w.streamOf(it.class) == s {
+				w.t.writing.Store(time.Now().UnixNano())
 				w.store(s, it)
 			}
 		}
@@ -231,6 +233,7 @@ func (w *writer) published(seg *segment, pages []pendingPage, written int64) {
 			seg.lose(p.loc.Length, false)
 		}
 		w.t.metrics.stored.Inc()
+		w.t.metrics.admitted.Add(float64(p.loc.Length))
 		p.finish(true)
 	}
 }
@@ -248,7 +251,9 @@ func (w *writer) create(s stream) error {
 	}
 	seg.file = f
 	t.used.Add(seg.charge.Load())
-	err = f.Preallocate(t.o.SegmentSize)
+	if err = t.sameDevice(seg.path); err == nil {
+		err = f.Preallocate(t.o.SegmentSize)
+	}
 	if err == nil {
 		_, err = f.WriteAt(seg.header.Encode(), 0)
 	}
