@@ -22,6 +22,7 @@ type Cache struct {
 	disk     Disk // nil: none
 	fills    *table
 	count    *counters
+	late     late
 	metadata func(class uint8) bool
 	fillSpan int64
 	arrays   sync.Pool // *array: of windows
@@ -55,13 +56,21 @@ func New(o Options) (*Cache, error) {
 	return c, nil
 }
 
-// Run blocks until ctx ends or the cache is closed, and closes the cache.
+// Run offers pages to the disk again that it did not take when they came, until ctx ends or the cache is closed, and closes the cache. The
+// cache works without it, but such pages then stay in memory at best.
 func (c *Cache) Run(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-	case <-c.base.Done():
+	tick := time.NewTicker(lateEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			c.offerLate()
+			continue
+		case <-ctx.Done():
+		case <-c.base.Done():
+		}
+		return c.Close()
 	}
-	return c.Close()
 }
 
 // Close cancels every fill, waits for them, and ends the cache: reads that wait for the origin, and those that begin later, fail with

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // isMeta is the class that tests call metadata.
@@ -146,6 +148,43 @@ func TestShedPageStaysInMemory(t *testing.T) {
 	if s := c.Stats(); s.ShedPages != 4 || s.MemoryPages != 4 || len(src.asked()) != 1 {
 		t.Errorf("stats %+v, fetched %v", s, src.asked())
 	}
+}
+
+// TestShedPagesAreOfferedAgain: what the disk refused, or took and lost, gets there once it can, and leaves memory.
+func TestShedPagesAreOfferedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newFakeDisk()
+		full := true
+		disk.shed, disk.lose = func() bool { return full }, 1
+		c, err := New(Options{Disk: disk})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- c.Run(t.Context()) }()
+		obj, data := object("late", 4*testPage)
+		c.Offer(obj, grid{size: testPage}, 0, data)
+		<-time.After(10 * lateEvery)
+		if s := c.Stats(); s.MemoryPages != 4 || s.ShedPages != 4 {
+			t.Errorf("while the disk is full: %+v", s)
+		}
+		disk.mu.Lock()
+		full = false
+		disk.mu.Unlock()
+		<-time.After(3 * lateEvery)
+		if s := c.Stats(); s.MemoryPages != 0 || len(disk.pages) != 4 {
+			t.Errorf("%d pages on disk, %+v", len(disk.pages), s)
+		}
+		writes := disk.writes
+		<-time.After(10 * lateEvery)
+		if disk.writes != writes {
+			t.Errorf("%d writes after all was stored", disk.writes-writes)
+		}
+		c.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestReaderEndsInDiskRead: a reader whose context ends while the disk reads is told so, and the disk is not blamed.

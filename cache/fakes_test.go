@@ -130,6 +130,7 @@ type fakeDisk struct {
 	shed    func() bool       // of Write; called with the lock held, as fail is
 	fail    func(k Key) error // of Read
 	short   bool              // Read answers fewer bytes
+	lose    int               // so many pages that were taken are not stored
 	reads   int
 	writes  int
 	onLoan  int
@@ -183,6 +184,12 @@ func (d *fakeDisk) Write(k Key, class uint8, data []byte, done func(bool)) bool 
 	}
 	store := func() {
 		d.mu.Lock()
+		if d.lose > 0 {
+			d.lose--
+			d.mu.Unlock()
+			done(false)
+			return
+		}
 		d.pages[k], d.classes[k] = data, class
 		d.mu.Unlock()
 		if done != nil {

@@ -180,17 +180,8 @@ func blame(f *fill, err error) error {
 
 // store keeps a page in memory and offers it to the disk, from where it leaves memory again unless it is metadata.
 func (c *Cache) store(k Key, class uint8, data []byte) {
-	metadata := c.metadata(class)
-	c.mem.put(k, data, metadata)
-	if c.disk == nil {
-		return
-	}
-	done := func(stored bool) {
-		if stored && !metadata {
-			c.mem.remove(k)
-		}
-	}
-	if !c.disk.Write(k, class, data, done) {
+	c.mem.put(k, data, c.metadata(class))
+	if c.disk != nil && !c.offerDisk(k, class, data) {
 		c.count.shed.Add(1)
 	}
 }

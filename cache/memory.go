@@ -77,6 +77,15 @@ func (m *memory) get(k *Key) ([]byte, bool) {
 	return e.data, true
 }
 
+// peek returns a page, which must not be changed, without counting a hit.
+func (m *memory) peek(k *Key) ([]byte, bool) {
+	e := m.of(k).index.find(k)
+	if e == nil {
+		return nil, false
+	}
+	return e.data, true
+}
+
 // has reports whether a page is here, without counting a hit.
 func (m *memory) has(k *Key) bool { return m.of(k).index.find(k) != nil }
 
