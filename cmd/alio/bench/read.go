@@ -43,7 +43,7 @@ type ReadOptions struct {
 }
 
 // Paths are all that can be measured.
-var Paths = []string{PathPread, PathS3}
+var Paths = []string{PathPread, PathLocal, PathGRPC, PathS3}
 
 func (o ReadOptions) withDefaults() ReadOptions {
 	if len(o.Paths) == 0 {
@@ -165,15 +165,14 @@ func Read(ctx context.Context, o ReadOptions) (results []ReadResult, err error) 
 }
 
 // measure runs every cell. The runs of a cell go round the paths, so that whatever else the machine does meets all of them.
-func (o ReadOptions) measure(ctx context.Context, s *Sidecar, places *Places) ([]ReadResult, error) {
+func (o ReadOptions) measure(ctx context.Context, s *Sidecar, places *Places) (results []ReadResult, err error) {
 	cells := len(o.Access) * len(o.Bytes) * len(o.Readers)
 	o.Progress("%d pages are on disk; %d cells, about %v", places.Pages(), cells*len(o.Paths), time.Duration(cells*len(o.Paths)*o.Runs)*o.Duration)
 	doors, err := openDoors(ctx, s, places, o.Paths)
 	if err != nil {
 		return nil, err
 	}
-	defer doors.close()
-	var results []ReadResult
+	defer func() { err = errors.Join(err, doors.close()) }()
 	asked := s.Origin.Requests()
 	for _, access := range o.Access {
 		for _, n := range o.Bytes {
@@ -193,7 +192,11 @@ func (o ReadOptions) measure(ctx context.Context, s *Sidecar, places *Places) ([
 	if more := s.Origin.Requests() - asked; more > 0 {
 		o.Progress("note: the origin was asked %d times while reads were timed, so not all of them were hits", more)
 	}
-	return results, nil
+	remote, err := doors.remote()
+	if remote > 0 {
+		o.Progress("note: %s of local reads did not come from segment files but from the sidecar", size(remote))
+	}
+	return results, err
 }
 
 // sample is one run of one cell.
@@ -237,7 +240,7 @@ func setRatios(results []ReadResult) {
 
 func runPath(ctx context.Context, s *Sidecar, doors *doors, path string, cell load.Cell) (sample, error) {
 	d := doors.of(path)
-	cell.Dial = func() (load.Reader, error) { return d.dial(ctx, cell.Bytes) }
+	cell.Dial = func() (load.Reader, error) { return d.dial(cell.Bytes) }
 	var mallocs [2]float64
 	var cost float64
 	var cpu [2]time.Duration

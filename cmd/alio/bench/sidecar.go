@@ -83,9 +83,10 @@ doors:
     listen: 127.0.0.1:0
     credentials:
       - {access_key_id: %s, secret_access_key: %s}
+  grpc: {socket: %q}
 admin: {listen: "127.0.0.1:0"}
 log: {level: info, format: json}
-`, Mount, Mount, originAddress, s.Dir, CacheSize(s.Data), Mount, AccessKeyID, SecretAccessKey)
+`, Mount, Mount, originAddress, s.Dir, CacheSize(s.Data), Mount, AccessKeyID, SecretAccessKey, s.Socket)
 }
 
 // Close ends the process and the origin at once. It is safe twice.
@@ -151,6 +152,8 @@ func (s *Sidecar) get(ctx context.Context, path string) ([]byte, error) {
 const (
 	warmPasses = 8
 	warmBytes  = 1 << 20
+	// After so many bytes the disk tier is waited for, so that its queue (64 MiB) never sheds: a page that was shed would stay in memory.
+	warmPace = 32 << 20
 )
 
 // Warm reads the whole data set through the S3 door until all of it lies in segments and a pass asks the origin for nothing. It returns where every
@@ -196,7 +199,11 @@ func (s *Sidecar) readAll(ctx context.Context) error {
 	for object := range s.Data.Objects() {
 		base, n := int64(object)*s.Data.ObjectSize, s.Data.SizeOf(object)
 		for off := int64(0); off < n; off += warmBytes {
-			if err := readOne(r, s.Data, base+off, int(min(warmBytes, n-off))); err != nil {
+			err := readOne(r, s.Data, base+off, int(min(warmBytes, n-off)))
+			if err == nil && (base+off)%warmPace == warmPace-warmBytes {
+				err = s.settle(ctx)
+			}
+			if err != nil {
 				return errors.Join(ctx.Err(), err)
 			}
 		}
