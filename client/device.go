@@ -15,6 +15,7 @@ var errSlow = errors.New("the device did not answer in time")
 // finds out.
 type device struct {
 	slots    chan struct{}
+	overdue  atomic.Int64 // slots held by work that was given up and has not ended
 	failures atomic.Int64 // in a row
 	until    atomic.Int64 // unix nanoseconds until which nothing is asked of it; 0: not set aside
 	backoff  atomic.Int64 // nanoseconds
@@ -26,21 +27,24 @@ const (
 	lastBackoff  = time.Minute
 )
 
-// usable reports whether the device may be asked. Where it was set aside and the time is up, that is so for one caller.
+// usable reports whether the device may be asked. Where it was set aside and the time is up, that is so for one caller, who finds out.
 func (d *device) usable() bool {
 	until := d.until.Load()
 	if until == 0 {
 		return true
 	}
-	now := time.Now().UnixNano()
-	return now >= until && d.until.CompareAndSwap(until, now+d.backoff.Load())
+	now, backoff := time.Now().UnixNano(), d.backoff.Load()
+	if now < until || !d.until.CompareAndSwap(until, now+min(2*backoff, int64(lastBackoff))) {
+		return false
+	}
+	d.backoff.Store(min(2*backoff, int64(lastBackoff)))
+	return true
 }
 
-// ok counts an answer of the device itself.
+// ok counts an answer of the device, or of the page cache to the one who finds out.
 func (d *device) ok() {
 	if d.failures.Load() != 0 || d.until.Load() != 0 {
 		d.failures.Store(0)
-		d.backoff.Store(0)
 		d.until.Store(0)
 	}
 }
@@ -50,9 +54,11 @@ func (d *device) fail() bool {
 	if d.failures.Add(1) < failAfter {
 		return false
 	}
-	b := min(max(2*time.Duration(d.backoff.Load()), firstBackoff), lastBackoff)
-	d.backoff.Store(int64(b))
-	return d.until.Swap(time.Now().Add(b).UnixNano()) == 0
+	if !d.until.CompareAndSwap(0, time.Now().Add(firstBackoff).UnixNano()) {
+		return false
+	}
+	d.backoff.Store(int64(firstBackoff))
+	return true
 }
 
 // do runs work on a goroutine and waits for it until ctx ends or the deadline is over: then errSlow or ctx's error, and left runs once the
@@ -63,6 +69,9 @@ func (d *device) do(ctx context.Context, deadline time.Duration, work func() err
 	select {
 	case d.slots <- struct{}{}:
 	case <-timer.C:
+		if d.overdue.Load() == int64(cap(d.slots)) {
+			d.fail()
+		}
 		left()
 		return true, errSlow
 	case <-ctx.Done():
@@ -73,10 +82,12 @@ func (d *device) do(ctx context.Context, deadline time.Duration, work func() err
 	done, gone := make(chan error), make(chan struct{})
 	go func() {
 		err := work()
-		<-d.slots
 		select {
 		case done <- err:
+			<-d.slots
 		case <-gone:
+			d.overdue.Add(-1)
+			<-d.slots
 			left()
 		}
 	}()
@@ -84,6 +95,7 @@ func (d *device) do(ctx context.Context, deadline time.Duration, work func() err
 	case err := <-done:
 		return false, err
 	case <-timer.C:
+		d.overdue.Add(1)
 		close(gone)
 		// Work that had to queue for most of its time says that there is much of it, not that the device fails.
 		if time.Since(started) >= deadline/2 {
@@ -91,6 +103,7 @@ func (d *device) do(ctx context.Context, deadline time.Duration, work func() err
 		}
 		return true, errSlow
 	case <-ctx.Done():
+		d.overdue.Add(1)
 		close(gone)
 		return true, ctx.Err()
 	}

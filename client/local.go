@@ -33,9 +33,9 @@ var outcomeNames = [outcomes]string{"served", "absent", "retired", "corrupt", "f
 
 // scratch is what a read needs beside the caller's buffer. It is lent by a pool.
 type scratch struct {
-	header     [maxHeader]byte
-	head, tail []byte // of segfile.BlockSize: what a block holds before and after the bytes asked for
-	iov        [4]unix.Iovec
+	header [maxHeader]byte
+	pads   []byte // of two blocks: what they hold before and after the bytes asked for; nil: was not needed yet
+	iov    [4]unix.Iovec
 }
 
 const maxHeader = 128 // of the record of the largest page
@@ -78,6 +78,9 @@ func (c *Client) readPage(ctx context.Context, t *table, pg *page, p []byte, in 
 	}
 	switch {
 	case ok:
+		if seg.dir.until.Load() != 0 {
+			seg.dir.ok()
+		}
 		return served
 	case err == nil || err == io.EOF:
 		pg.void(record)
@@ -173,18 +176,15 @@ const chunk = 256 << 10
 
 // pads makes room for what the blocks hold beside the bytes asked for.
 func (r *pageRead) pads() {
-	if n := r.plan.Skip; n > 0 {
-		if r.s.head == nil {
-			r.s.head = make([]byte, segfile.BlockSize)
-		}
-		r.head = r.s.head[:n]
+	head := r.plan.Skip
+	tail := r.plan.Data - head - len(r.p)
+	if head+tail == 0 {
+		return
 	}
-	if n := r.plan.Data - r.plan.Skip - len(r.p); n > 0 {
-		if r.s.tail == nil {
-			r.s.tail = make([]byte, segfile.BlockSize)
-		}
-		r.tail = r.s.tail[:n]
+	if r.s.pads == nil {
+		r.s.pads = make([]byte, 2*segfile.BlockSize)
 	}
+	r.head, r.tail = r.s.pads[:head], r.s.pads[segfile.BlockSize:][:tail]
 }
 
 // between returns the three pieces of the data from lo to hi.
