@@ -43,8 +43,9 @@ type ReadReply struct {
 	n    int             // bytes of data
 }
 
-// SetData makes b, which must not change any more, the data of a reply to be sent. free (may be nil) is called once, when gRPC has sent the
-// bytes or has given up, on a goroutine of its own; it must not block. A reply that is never sent is given up by Free.
+// SetData makes b, which must not change any more, the data of a reply to be sent. free (may be nil) is called at most once, when gRPC has sent
+// the bytes or has given up, on a goroutine of its own; it must not block. What is queued on a connection when that breaks gRPC forgets: free is
+// then never called, and b is the garbage collector's. A reply that is never sent is given up by Free.
 func (r *ReadReply) SetData(b []byte, free func()) {
 	r.Free()
 	r.data, r.free, r.n = b, free, len(b)
@@ -95,7 +96,7 @@ func (Codec) Name() string { return grpcproto.Name }
 
 func plain() encoding.CodecV2 { return encoding.GetCodecV2(grpcproto.Name) }
 
-// Tracked is a message to be sent, and what to call once when gRPC has sent it or has given up: on a goroutine of its own, so it must not block.
+// Tracked is a message to be sent, and what to call when gRPC has sent it or has given up: as SetData's free is.
 type Tracked struct {
 	Message proto.Message
 	Done    func()

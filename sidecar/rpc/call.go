@@ -117,22 +117,12 @@ func (s *Server) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, ha
 	}
 	switch m := reply.(type) { // the large ones count until they are sent
 	case *apiv1.OpenReply:
-		return &wire.Tracked{Message: m, Done: s.untilSent(x, release)}, nil
+		return &wire.Tracked{Message: m, Done: x.conn.lend(release).end}, nil
 	case *apiv1.ListReply:
-		return &wire.Tracked{Message: m, Done: s.untilSent(x, release)}, nil
+		return &wire.Tracked{Message: m, Done: x.conn.lend(release).end}, nil
 	}
 	release()
 	return reply, nil
-}
-
-// untilSent puts a deadline on gRPC's sending what it was given, and returns what to call when it has: a client that takes nothing would otherwise
-// have the sidecar keep its replies for ever.
-func (s *Server) untilSent(x *call, release func()) func() {
-	t := time.AfterFunc(s.opts.StallTimeout, func() { x.conn.Close() })
-	return func() {
-		t.Stop()
-		release()
-	}
 }
 
 // stream stands around Read and what is no method at all.

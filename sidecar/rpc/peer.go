@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
@@ -50,17 +51,68 @@ type conn struct {
 	tcp     bool        // the identity is the token's
 	claimed atomic.Bool // it holds claims, or held some
 	once    sync.Once
+
+	mu     sync.Mutex
+	closed bool
+	leases map[*lease]struct{}
 }
 
-// Close ends the connection and gives its claims back. It may be called twice.
+// Close ends the connection and gives back what it holds: its claims, and what its replies count for. It may be called twice.
 func (c *conn) Close() error {
 	c.once.Do(func() {
 		c.s.connections.Add(-1)
+		c.mu.Lock()
+		leases := c.leases
+		c.closed, c.leases = true, nil
+		c.mu.Unlock()
+		for l := range leases {
+			l.end()
+		}
 		if c.claimed.Load() {
 			c.s.claims.leave(c)
 		}
 	})
 	return c.Conn.Close()
+}
+
+// lease is what a reply counts for from the moment that gRPC has it until it is sent. It ends with the connection, since gRPC forgets what is queued on
+// one that breaks; and it ends the connection when it has lasted too long, since a client that takes nothing would have the sidecar keep its
+// replies for ever.
+type lease struct {
+	conn    *conn
+	stalled *time.Timer
+	once    sync.Once
+	release func()
+}
+
+// lend begins a lease. release is called once, when it ends.
+func (c *conn) lend(release func()) *lease {
+	l := &lease{conn: c, release: release}
+	l.stalled = time.AfterFunc(c.s.opts.StallTimeout, func() { c.Close() })
+	c.mu.Lock()
+	closed := c.closed
+	if !closed {
+		if c.leases == nil {
+			c.leases = map[*lease]struct{}{}
+		}
+		c.leases[l] = struct{}{}
+	}
+	c.mu.Unlock()
+	if closed {
+		l.end()
+	}
+	return l
+}
+
+// end ends the lease. It may be called more than once.
+func (l *lease) end() {
+	l.once.Do(func() {
+		l.stalled.Stop()
+		l.conn.mu.Lock()
+		delete(l.conn.leases, l)
+		l.conn.mu.Unlock()
+		l.release()
+	})
 }
 
 // doorListener counts connections and closes those that are too many.

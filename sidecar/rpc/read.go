@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -120,10 +119,9 @@ func (o *sender) send(buf cache.Buf) error {
 			buf.Free()
 			return err
 		}
-		stalled := time.AfterFunc(o.s.opts.StallTimeout, func() { o.x.conn.Close() })
+		sent := o.x.conn.lend(func() { o.s.sending.Release(n) })
 		o.reply.SetData(buf.B, func() {
-			stalled.Stop()
-			o.s.sending.Release(n)
+			sent.end()
 			buf.Free()
 		})
 	}

@@ -48,6 +48,7 @@ type parts struct {
 	cache   cache.Options
 	disk    disk.Options // no disk tier if Size is -1
 	sidecar sidecar.Options
+	server  func(*Server) // before it serves
 }
 
 // until polls a condition to a deadline.
@@ -106,6 +107,9 @@ func newRig(t testing.TB, change ...func(*parts)) *rig {
 	p.rpc.Sidecar, p.rpc.Cache = r.side, r.cache
 	r.server, err = New(p.rpc)
 	check(t, err)
+	if p.server != nil {
+		p.server(r.server)
+	}
 	r.socket = r.listen()
 	r.SidecarClient = apiv1.NewSidecarClient(r.dial("unix:"+r.socket, grpc.WithTransportCredentials(insecure.NewCredentials())))
 	return r
