@@ -58,6 +58,9 @@ func (s *views) put(told *view, spans []span) *view {
 		}
 		s.remove(e)
 	}
+	if t := told.table.Load(); len(t.pages) > s.pageLimit() {
+		told.table.Store((&table{}).merged(t, nil, s.pageLimit()))
+	}
 	s.byKey[told.key] = s.order.PushFront(told)
 	s.charge(told)
 	s.trim()
