@@ -47,6 +47,10 @@ bench: ## micro benchmarks, then quickstart with its report written into benchma
 	@go build -o bin/quickstart ./benchmarks/quickstart
 	@exec bin/quickstart -results benchmarks/results
 
+.PHONY: compare
+compare: ## warm reads beside nginx, Alluxio and a bare TCP copy (fetched on the first run); the table goes into benchmarks/results
+	cd benchmarks/compare && go test ./... && go run . -results ../results
+
 .PHONY: proto
 proto: ## generate Go from api/*/*.proto (compiler and plugins are pinned in itest/tools/go.mod)
 	cd itest/tools && go run ./protogen ../../api $$(cd ../../api && ls */*.proto)

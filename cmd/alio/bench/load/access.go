@@ -53,6 +53,9 @@ func NewRanges(d Data, bytes int, access Access, seed uint64) (*Ranges, error) {
 	return r, nil
 }
 
+// SeedOf is the seed of one of a cell's readers, counted from 0.
+func SeedOf(cell uint64, reader int) uint64 { return cell + uint64(reader)<<32 }
+
 // Next is the place of the next read.
 func (r *Ranges) Next() int64 {
 	var block int64

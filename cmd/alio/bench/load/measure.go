@@ -106,7 +106,7 @@ func (c Cell) around(done bool) error {
 func (c Cell) dial() ([]*worker, error) {
 	var workers []*worker
 	for i := range c.Readers {
-		ranges, err := NewRanges(c.Data, c.Bytes, c.Access, c.Seed+uint64(i)<<32)
+		ranges, err := NewRanges(c.Data, c.Bytes, c.Access, SeedOf(c.Seed, i))
 		if err != nil {
 			return workers, err
 		}

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alio-lake/alio/cmd/alio/bench/load"
+	"github.com/alio-lake/alio/cmd/alio/bench/proc"
+)
+
+//go:embed alluxio/pom.xml alluxio/jars.lock alluxio/AlluxioGet.java
+var alluxioFiles embed.FS
+
+// copyDependencies puts the jars of a pom into a folder; the plugin's version is pinned like everything else.
+const copyDependencies = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+
+// alluxioPages are the page sizes that are tried for each cell; 1 MiB is its default.
+var alluxioPages = []int{1 << 20, 64 << 10}
+
+// placesPerReader is how many reads are drawn for each reader; Alluxio's process reads them over and over.
+const placesPerReader = 1 << 16
+
+// addAlluxio compiles AlluxioGet.java and starts it once for each page size.
+func addAlluxio(ctx context.Context, o options, data load.Data, dir string, f *field) error {
+	java, classPath, err := alluxioProgram(ctx, dir)
+	if err != nil {
+		return fmt.Errorf("%w\n(leave Alluxio out with -peers)", err)
+	}
+	p := peer{name: peerAlluxio, inProcess: true, what: "Alluxio 2.9.6 LocalCacheManager.get inside the JVM, a file for each page, no sums (best of pages of 1 MiB and 64 KiB)"}
+	for _, page := range alluxioPages {
+		home := filepath.Join(dir, "alluxio-"+strconv.Itoa(page))
+		if err := os.MkdirAll(filepath.Join(home, "cache", "LOCAL"), 0o700); err != nil {
+			return err
+		}
+		a, err := startAlluxio(ctx, java, classPath, home, data, page)
+		if err != nil {
+			return err
+		}
+		f.onClose(func() error { a.child.Kill(); return nil })
+		cell := cellOf(o, data, min(1<<20, int(data.ObjectSize)), 2, 0)
+		cell.Duration = max(cell.Duration, time.Second) // for its compiler to have seen the code
+		for _, cell.Bytes = range o.bytes {
+			if _, err := a.run(ctx, cell); err != nil {
+				return fmt.Errorf("Alluxio: %w", err)
+			}
+		}
+		p.setups = append(p.setups, setup{fmt.Sprintf("pages of %d KiB", page>>10), a.run})
+	}
+	f.add(p)
+	return nil
+}
+
+// alluxio is a JVM with a warm cache.
+type alluxio struct {
+	child *proc.Process
+	in    io.Writer
+	out   *bufio.Reader
+	home  string
+}
+
+func startAlluxio(ctx context.Context, java, classPath, home string, data load.Data, page int) (*alluxio, error) {
+	cmd := exec.Command(java, "-Xms1g", "-Xmx1g", "-cp", classPath, "AlluxioGet", filepath.Join(home, "cache"), strconv.FormatInt(data.Size, 10),
+		strconv.FormatInt(data.ObjectSize, 10), strconv.FormatUint(data.Seed, 10), strconv.Itoa(page))
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stdout = w
+	a := &alluxio{in: in, out: bufio.NewReader(r), home: home}
+	a.child, err = proc.Start(ctx, cmd, nil)
+	w.Close()
+	if err != nil {
+		return nil, err
+	}
+	var ready struct{ Ready bool }
+	if err := a.answer(ctx, &ready); err != nil || !ready.Ready {
+		a.child.Kill()
+		return nil, fmt.Errorf("Alluxio did not start: %w; the end of its output:\n%s", err, a.child.Output())
+	}
+	return a, nil
+}
+
+// answer reads a line of JSON from the process; what else it prints is passed over.
+func (a *alluxio) answer(ctx context.Context, v any) error {
+	defer context.AfterFunc(ctx, a.child.Kill)() // ends the read
+	for {
+		line, err := a.out.ReadBytes('\n')
+		if err != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+		if line[0] == '{' {
+			return json.Unmarshal(line, v)
+		}
+	}
+}
+
+func (a *alluxio) run(ctx context.Context, cell load.Cell) (s sample, err error) {
+	file := filepath.Join(a.home, "places")
+	if err := writePlaces(file, cell); err != nil {
+		return s, err
+	}
+	before, err := proc.CPU(a.child.PID())
+	if err != nil {
+		return s, err
+	}
+	if _, err := fmt.Fprintf(a.in, "%d %d %d %s\n", cell.Bytes, cell.Readers, cell.Duration.Milliseconds(), file); err != nil {
+		return s, err
+	}
+	var r struct {
+		Error string
+		Reads int64
+		P50   float64 `json:"p50_us"`
+		P99   float64 `json:"p99_us"`
+		GB    float64 `json:"gb_per_s"`
+	}
+	if err := a.answer(ctx, &r); err != nil {
+		return s, fmt.Errorf("%w; the end of its output:\n%s", err, a.child.Output())
+	}
+	if r.Error != "" {
+		return s, errors.New(r.Error)
+	}
+	after, err := proc.CPU(a.child.PID())
+	return sample{r.P50, r.P99, r.GB, (after - before).Seconds() / (float64(r.Reads*int64(cell.Bytes)) / 1e9)}, err
+}
+
+// writePlaces writes the reads that this process's readers would make of the cell.
+func writePlaces(file string, cell load.Cell) error {
+	b := make([]byte, 0, 8*placesPerReader*cell.Readers)
+	for i := range cell.Readers {
+		r, err := load.NewRanges(cell.Data, cell.Bytes, cell.Access, load.SeedOf(cell.Seed, i))
+		if err != nil {
+			return err
+		}
+		for range placesPerReader {
+			b = binary.LittleEndian.AppendUint64(b, uint64(r.Next()))
+		}
+	}
+	return os.WriteFile(file, b, 0o600)
+}
+
+// alluxioProgram fetches the jars, compiles the program, and returns a java command with the class path.
+func alluxioProgram(ctx context.Context, dir string) (java, classPath string, err error) {
+	home, err := javaHome()
+	if err != nil {
+		return "", "", err
+	}
+	jars, err := alluxioJars(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	source := filepath.Join(dir, "AlluxioGet.java")
+	text, err := alluxioFiles.ReadFile("alluxio/AlluxioGet.java")
+	if err == nil {
+		err = os.WriteFile(source, text, 0o600)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	classes := filepath.Join(dir, "classes")
+	jarPath := filepath.Join(jars, "*")
+	if _, err := output(ctx, filepath.Join(home, "bin", "javac"), "-nowarn", "-cp", jarPath, "-d", classes, source); err != nil {
+		return "", "", err
+	}
+	return filepath.Join(home, "bin", "java"), classes + ":" + jarPath, nil
+}
+
+// javaHome finds a JDK: JAVA_HOME, else the last of the system's that has a compiler.
+func javaHome() (string, error) {
+	homes, _ := filepath.Glob("/usr/lib/jvm/*")
+	slices.Sort(homes)
+	slices.Reverse(homes)
+	if h := os.Getenv("JAVA_HOME"); h != "" {
+		homes = []string{h}
+	}
+	for _, h := range homes {
+		if _, err := os.Stat(filepath.Join(h, "bin", "javac")); err == nil {
+			return h, nil
+		}
+	}
+	return "", errors.New("Alluxio's program is compiled here, and no JDK (17 or newer) was found: set JAVA_HOME, or apt-get install openjdk-17-jdk-headless")
+}
+
+// alluxioJars is a folder with exactly the jars of jars.lock, fetched by mvn if it is not there.
+func alluxioJars(ctx context.Context) (string, error) {
+	lock, err := alluxioFiles.ReadFile("alluxio/jars.lock")
+	if err != nil {
+		return "", err
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(lock)
+	home := filepath.Join(cache, "alluxio-2.9.6-"+hex.EncodeToString(sum[:6]))
+	if checkJars(home, string(lock)) == nil {
+		return home, nil
+	}
+	mvn, err := exec.LookPath("mvn")
+	if err != nil {
+		return "", errors.New("Alluxio comes through Maven, and mvn is not on the PATH: install Maven 3.6 or newer")
+	}
+	progress("fetching Alluxio 2.9.6 and what it needs through Maven (100 MB, about a minute)")
+	tmp, err := os.MkdirTemp(cache, "unpack-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	pom, err := alluxioFiles.ReadFile("alluxio/pom.xml")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(tmp, "pom.xml"), pom, 0o600)
+	}
+	if err != nil {
+		return "", err
+	}
+	jars := filepath.Join(tmp, "jars")
+	cmd := exec.Command(mvn, "-B", "-ntp", "-q", copyDependencies, "-DincludeScope=runtime", "-DoutputDirectory="+jars, "-Dmaven.repo.local="+filepath.Join(filepath.Dir(cache), "maven"))
+	cmd.Dir = tmp
+	if _, err := proc.Run(ctx, cmd); err != nil {
+		return "", err
+	}
+	if err := checkJars(jars, string(lock)); err != nil {
+		return "", fmt.Errorf("%w; the download was thrown away: compare jars.lock with Maven Central", err)
+	}
+	return home, errors.Join(os.RemoveAll(home), os.Rename(jars, home))
+}
+
+// checkJars compares a folder with a lock: exactly those files, with those sums.
+func checkJars(dir, lock string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	known := 0
+	for i, line := range strings.Split(lock, "\n") {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		f := strings.Split(line, " ")
+		if len(f) != 3 {
+			return fmt.Errorf("jars.lock line %d: want file, bytes, sha256", i+1)
+		}
+		n, err := strconv.ParseInt(f[1], 10, 64)
+		if err != nil {
+			return fmt.Errorf("jars.lock line %d: %w", i+1, err)
+		}
+		if err := verify(filepath.Join(dir, f[0]), n, f[2]); err != nil {
+			return err
+		}
+		known++
+	}
+	if len(entries) != known {
+		return fmt.Errorf("%s holds %d files, jars.lock %d", dir, len(entries), known)
+	}
+	return nil
+}
+
+// verify compares a file's length and sum.
+func verify(file string, bytes int64, sum string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	if err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); n != bytes || got != sum {
+		return fmt.Errorf("%s has %d bytes and sha256 %s, and should have %d and %s", filepath.Base(file), n, got, bytes, sum)
+	}
+	return nil
+}

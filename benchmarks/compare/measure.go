@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/alio-lake/alio/cmd/alio/bench/load"
+)
+
+// The peers, as -peers and reports name them.
+const (
+	peerPread   = "pread"
+	peerLocal   = "alio-local"
+	peerS3      = "alio-s3"
+	peerGRPC    = "alio-grpc"
+	peerNginx   = "nginx"
+	peerCopy    = "tcp-copy"
+	peerAlluxio = "alluxio"
+)
+
+var allPeers = []string{peerPread, peerLocal, peerS3, peerGRPC, peerNginx, peerCopy, peerAlluxio}
+
+// peer is one of those that are compared, in one or several set-ups of which the best is taken for each cell.
+type peer struct {
+	name      string
+	what      string // a line for the report
+	inProcess bool   // its processor time holds the reader's own
+	setups    []setup
+}
+
+// setup measures one run of a cell.
+type setup struct {
+	name string // "" where there is only one
+	run  func(ctx context.Context, cell load.Cell) (sample, error)
+}
+
+// sample is one run.
+type sample struct{ p50, p99, gb, cpu float64 } // us, us, GB/s, seconds a GB
+
+// field is everything that was started.
+type field struct {
+	peers  []peer
+	closes []func() error
+}
+
+func (f *field) add(p peer)             { f.peers = append(f.peers, p) }
+func (f *field) onClose(c func() error) { f.closes = append(f.closes, c) }
+func (f *field) close() error {
+	var errs []error
+	for _, c := range slices.Backward(f.closes) {
+		errs = append(errs, c())
+	}
+	f.closes = nil
+	return errors.Join(errs...)
+}
+
+// cellResult is what one cell came to for one peer: medians of rounds.
+type cellResult struct {
+	bytes, readers int
+	peer           string
+	setup          string
+	sample
+	all []sample
+}
+
+// measure chooses each peer's best set-up for each cell, and then goes round and round.
+func measure(ctx context.Context, o options, data load.Data, f *field) ([]*cellResult, error) {
+	var cells []*cellResult
+	chosen := map[*cellResult]setup{}
+	for _, bytes := range o.bytes {
+		for _, readers := range o.readers {
+			for _, p := range f.peers {
+				s, err := choose(ctx, o, p, cellOf(o, data, bytes, readers, 0))
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", p.name, err)
+				}
+				c := &cellResult{bytes: bytes, readers: readers, peer: p.name, setup: s.name}
+				cells, chosen[c] = append(cells, c), s
+			}
+		}
+	}
+	for round := range o.rounds {
+		progress("round %d of %d", round+1, o.rounds)
+		for i := range cells {
+			c := cells[(i+round)%len(cells)] // no peer always comes after the same other one
+			s, err := chosen[c].run(ctx, cellOf(o, data, c.bytes, c.readers, round+1))
+			if err != nil {
+				return nil, fmt.Errorf("%s, %d bytes, %d readers: %w", c.peer, c.bytes, c.readers, err)
+			}
+			c.all = append(c.all, s)
+		}
+	}
+	for _, c := range cells {
+		c.sample = medians(c.all)
+	}
+	return cells, nil
+}
+
+func cellOf(o options, data load.Data, bytes, readers, round int) load.Cell {
+	return load.Cell{Data: data, Bytes: bytes, Readers: readers, Access: load.Uniform, Duration: o.duration, Seed: o.seed + uint64(round)}
+}
+
+// choose runs each set-up once, for half the time of a run: with one reader the least median counts, else the throughput.
+func choose(ctx context.Context, o options, p peer, cell load.Cell) (best setup, err error) {
+	if len(p.setups) == 1 {
+		return p.setups[0], nil
+	}
+	cell.Duration = max(o.duration/2, 10*time.Millisecond)
+	var bestSample sample
+	for i, s := range p.setups {
+		got, err := s.run(ctx, cell)
+		if err != nil {
+			return best, fmt.Errorf("%s: %w", s.name, err)
+		}
+		better := got.gb > bestSample.gb
+		if cell.Readers == 1 {
+			better = got.p50 < bestSample.p50
+		}
+		if i == 0 || better {
+			best, bestSample = s, got
+		}
+	}
+	progress("%s, %d bytes, %d readers: best as %s", p.name, cell.Bytes, cell.Readers, best.name)
+	return best, nil
+}
+
+func medians(all []sample) sample {
+	of := func(f func(sample) float64) float64 {
+		var v []float64
+		for _, s := range all {
+			v = append(v, f(s))
+		}
+		slices.Sort(v)
+		if len(v) == 0 {
+			return 0
+		}
+		return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+	}
+	return sample{
+		p50: of(func(s sample) float64 { return s.p50 }), p99: of(func(s sample) float64 { return s.p99 }),
+		gb: of(func(s sample) float64 { return s.gb }), cpu: of(func(s sample) float64 { return s.cpu }),
+	}
+}
+
+// byReaders measures with Readers of this process; cpu tells the serving processes' time.
+func byReaders(dial func(maxBytes int) (load.Reader, error), cpu func() (time.Duration, error)) func(context.Context, load.Cell) (sample, error) {
+	return func(ctx context.Context, cell load.Cell) (sample, error) {
+		var at [2]time.Duration
+		cell.Dial = func() (load.Reader, error) { return dial(cell.Bytes) }
+		cell.Around = func(done bool) (err error) {
+			i := 0
+			if done {
+				i = 1
+			}
+			at[i], err = cpu()
+			return err
+		}
+		runtime.GC()
+		r, err := load.Measure(ctx, cell)
+		if err != nil {
+			return sample{}, err
+		}
+		us := func(d time.Duration) float64 { return float64(d) / 1e3 }
+		return sample{us(r.Latencies.Quantile(.5)), us(r.Latencies.Quantile(.99)), r.GBPerSecond(), (at[1] - at[0]).Seconds() / (float64(r.Bytes) / 1e9)}, nil
+	}
+}
+
+// ownCPU is this process's time.
+func ownCPU() (time.Duration, error) {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0, err
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
+}
