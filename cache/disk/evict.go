@@ -9,7 +9,6 @@ import (
 )
 
 const (
-	carryShare     = 4 // at most 1/4 of a victim is carried forward
 	protectedShare = 4 // protected pages are spared while they take at most 1/4 of the tier
 	removeRetry    = time.Minute
 	sparedValue    = 1e18 // more than age can take away
@@ -102,10 +101,27 @@ func (w *writer) evictOne(s stream) bool {
 	return true
 }
 
-// victim chooses the segment with the least value. Unknown formats go first, and what holds nothing any more. Else the value falls by 1 while as
-// many segments are made as there are, and is higher by the share that was read since it was written and lower by the share that is dead.
-// So a scan's segments leave in the order they came, one that is still read stays up to twice as long before what was read is
-// carried out of it, and nothing stays for ever. The protected stream is spared while it takes at most a quarter of the tier.
+// standing is what a segment is judged by. Shares are of the room for its records.
+type standing struct {
+	live float64 // share that holds pages which can be read
+	read float64 // share that holds pages which were read since they were written here
+	age  float64 // segments made since, by segments there are: after one turnover it is 1
+}
+
+// evictionPolicy chooses victims and what is carried out of them. Tests compare others.
+type evictionPolicy struct {
+	value func(standing) float64 // the segment with the least is the victim
+	carry float64                // at most such a share of a victim is carried forward, so that eviction always gains
+}
+
+var defaultPolicy = evictionPolicy{value: worth, carry: 1. / 4}
+
+// worth falls by 1 a turnover, and is higher by the share that was read and lower by the share that is dead. So a scan's segments leave in
+// the order they came, one that is still read stays up to twice as long before what was read is carried out of it, and nothing stays for ever.
+func worth(s standing) float64 { return s.read + s.live - s.age }
+
+// victim chooses the segment with the least value. Unknown formats go first, and what holds nothing any more. The protected stream is spared
+// while it takes at most a quarter of the tier.
 func (w *writer) victim() *segment {
 	w.t.mu.Lock()
 	defer w.t.mu.Unlock()
@@ -126,9 +142,7 @@ func (w *writer) victim() *segment {
 		if s.is(stateUnknown) || s.live.Load() <= 0 {
 			return s
 		}
-		full := float64(s.end - segfile.HeaderSize)
-		age := float64(w.seq-s.header.Seq) / float64(len(w.t.segments))
-		value := float64(s.touched.Load()+s.live.Load())/full - age
+		value := w.policy.value(w.standing(s))
 		if spare && s.header.Stream == uint8(protectedStream) {
 			value += sparedValue
 		}
@@ -139,8 +153,17 @@ func (w *writer) victim() *segment {
 	return best
 }
 
+// standing judges a segment; the caller holds the tier's lock.
+func (w *writer) standing(s *segment) standing {
+	full := float64(s.end - segfile.HeaderSize)
+	return standing{
+		live: float64(s.live.Load()) / full, read: float64(s.touched.Load()) / full,
+		age: float64(w.seq-s.header.Seq) / float64(len(w.t.segments)),
+	}
+}
+
 // carry writes the victim's pages that are worth it into an active segment: first those of protected classes that were read, then others that
-// were read, then protected ones that share the segment with data. At most a quarter of the victim, so that eviction always gains.
+// were read, then protected ones that share the segment with data; no more than the policy allows.
 func (w *writer) carry(v *segment, pages []segfile.Location, s stream) {
 	type candidate struct {
 		loc  segfile.Location
@@ -163,7 +186,7 @@ func (w *writer) carry(v *segment, pages []segfile.Location, s stream) {
 		}
 	}
 	slices.SortStableFunc(chosen, func(a, b candidate) int { return a.rank - b.rank })
-	budget := min(w.t.o.SegmentSize, v.end) / carryShare
+	budget := int64(float64(min(w.t.o.SegmentSize, v.end)) * w.policy.carry)
 	for _, c := range chosen {
 		if size := segfile.RecordSize(c.loc.Length); size <= budget && w.carryPage(v, c.loc, s) {
 			budget -= size

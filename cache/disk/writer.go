@@ -29,6 +29,7 @@ var (
 // that does not run.
 type writer struct {
 	t       *Tier
+	policy  evictionPolicy
 	active  [streams]*segment
 	apart   bool  // the streams have segments of their own
 	hotFull bool  // what is carried found no room: the hot stream wants a new segment
@@ -52,7 +53,7 @@ type pendingPage struct {
 }
 
 func newWriter(t *Tier) *writer {
-	return &writer{t: t, apart: t.o.Size >= multiStreamFrom*t.o.charge(), inBuf: map[cache.Key]struct{}{}}
+	return &writer{t: t, policy: defaultPolicy, apart: t.o.Size >= multiStreamFrom*t.o.charge(), inBuf: map[cache.Key]struct{}{}}
 }
 
 // run writes what is queued until ctx ends.
