@@ -157,6 +157,24 @@ func TestBreaker(t *testing.T) {
 	})
 }
 
+// TestOpenOfAFileThatChanges is tried once more.
+func TestOpenOfAFileThatChanges(t *testing.T) {
+	r := newRig(t)
+	r.object("a", 10, 10)
+	r.object("b", 10, 10)
+	r.mangle = func(reply *apiv1.OpenReply) {
+		if r.calls["open"] == 1 {
+			reply.Files[0] = &apiv1.OpenedFile{Error: &apiv1.Error{Code: int32(codes.Aborted)}}
+		}
+	}
+	for _, got := range r.OpenAll(context.Background(), []Target{{Mount: "lake", Path: "a"}, {Mount: "lake", Path: "b"}}) {
+		need(t, got.Err)
+	}
+	if len(r.opens) != 2 || len(r.opens[1].GetFiles()) != 1 || r.opens[1].GetFiles()[0].GetPath() != "a" {
+		t.Fatalf("asked %v", r.opens)
+	}
+}
+
 // TestErrorsOfTheSidecarAreAnswers: they are passed on with their kind, do not open the breaker, and go to the fallback where the origin may say
 // otherwise.
 func TestErrorsOfTheSidecarAreAnswers(t *testing.T) {

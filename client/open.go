@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apiv1 "github.com/alio-lake/alio/api/v1"
@@ -117,11 +118,16 @@ func (c *Client) OpenAll(ctx context.Context, targets []Target) []Opened {
 			ask = append(ask, i)
 		}
 	}
-	for len(ask) > 0 {
-		n := c.openSome(ctx, targets, ask, out)
-		ask = ask[n:]
-	}
+	c.openThese(ctx, targets, ask, out)
+	// A file that changed while the sidecar asked about it has another version to be told of.
+	c.openThese(ctx, targets, slices.DeleteFunc(ask, func(i int) bool { return !errors.Is(out[i].Err, ErrVersionChanged) }), out)
 	return out
+}
+
+func (c *Client) openThese(ctx context.Context, targets []Target, ask []int, out []Opened) {
+	for len(ask) > 0 {
+		ask = ask[c.openSome(ctx, targets, ask, out):]
+	}
 }
 
 // openSome opens as many of the targets as go into one call, and returns how many those are.
