@@ -51,6 +51,17 @@ func codeOf(status int) int {
 	return int(codeByStatus[status])
 }
 
+// What became of the requests that the lean way (door.go) looked at.
+const (
+	leanAnswered = iota
+	leanMissed
+	leanRefused
+	leanNotPlain
+	numLean
+)
+
+var leanNames = [numLean]string{"answered", "missed", "refused", "not_plain"}
+
 var rejectReasons = []string{"missing", "malformed", "unknown_key", "mismatch", "skewed", "expired", "unsigned_header", "payload"}
 
 // metrics are made with every label at start, so that a rate over a series that has not happened yet is 0 and not absent.
@@ -60,6 +71,7 @@ type metrics struct {
 	sent     prometheus.Counter
 	rejected map[string]prometheus.Counter
 	inFlight prometheus.Gauge
+	lean     [numLean]prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -70,6 +82,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		Buckets: prometheus.ExponentialBuckets(25e-6, 2.5, 14)}, []string{"op"}) // 25 us to 3.7 s
 	rejects := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "alio_s3_rejected_signatures_total",
 		Help: "Requests refused because of their signature, by reason (payload: the body did not match what was signed)."}, []string{"reason"})
+	lean := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "alio_s3_lean_requests_total",
+		Help: "Requests that came to the lean way, by what became of them: answered there, or handed to net/http because the cache could not answer at " +
+			"once (missed), because signature or grant did not hold (refused), or because it was not a plain GET."}, []string{"outcome"})
 	m := &metrics{
 		sent: prometheus.NewCounter(prometheus.CounterOpts{Name: "alio_s3_sent_bytes_total",
 			Help: "Body bytes of objects sent to clients, in bytes."}),
@@ -83,6 +98,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			m.requests[o] = append(m.requests[o], requests.WithLabelValues(opNames[o], code))
 		}
 	}
+	for i, name := range leanNames {
+		m.lean[i] = lean.WithLabelValues(name)
+	}
 	for _, r := range rejectReasons {
 		m.rejected[r] = rejects.WithLabelValues(r)
 	}
@@ -90,7 +108,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{requests, seconds, rejects, m.sent, m.inFlight} {
+	for _, c := range []prometheus.Collector{requests, seconds, rejects, lean, m.sent, m.inFlight} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

@@ -74,6 +74,7 @@ func (o *Options) Validate() error {
 // closing. It must be the server's root handler: http.ServeMux would clean the paths, and "a//b" is a key.
 type Handler struct {
 	backend Backend
+	hits    Hits // nil: the backend has none
 	auth    *authenticator
 	metrics *metrics
 	log     zerolog.Logger
@@ -103,6 +104,7 @@ func New(o Options) (*Handler, error) {
 		born:    time.Now(),
 		ids:     newRequestIDs(),
 	}
+	h.hits, _ = o.Backend.(Hits)
 	if o.Domain != "" {
 		h.domain = "." + strings.ToLower(hostOnly(o.Domain))
 	}
