@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"time"
 
@@ -27,6 +29,7 @@ import (
 	"github.com/alio-lake/alio/sidecar/admin"
 	"github.com/alio-lake/alio/sidecar/config"
 	"github.com/alio-lake/alio/sidecar/freshness"
+	"github.com/alio-lake/alio/sidecar/rpc"
 )
 
 // parts are a sidecar put together and not yet started: no file has been touched, no socket opened.
@@ -36,29 +39,28 @@ type parts struct {
 	registry *prometheus.Registry
 	state    *state
 	mounts   map[string]origin.Origin
-	tier     *disk.Tier // nil: memory only
+	tier     *disk.Devices // nil: memory only
 	cache    *cache.Cache
 	sidecar  *sidecar.Sidecar
-	door     *endpoint.Handler
-	tls      *tls.Config // nil: plain HTTP
+	s3       *endpoint.Door
+	tls      *tls.Config // of the S3 door; nil: plain HTTP
+	rpc      *rpc.Server // nil: no gRPC door
 	admin    *admin.Server
 
-	fs          vfs.FS        // of the disk tier
-	recoverWait time.Duration // see the constant
-
-	opened  chan struct{} // closed when the tier's Open has returned
-	openErr error         // what it returned; read after opened
+	fs          vfs.FS          // of the disk tier
+	recoverWait time.Duration   // see the constant
+	requests    context.Context // of requests at the S3 door; set before it serves
 }
 
 // assemble makes the parts of a configuration that has been validated. The error names every mount that cannot be made.
 func assemble(cfg *config.Config, log zerolog.Logger) (*parts, error) {
-	return assembleOn(cfg, log, vfs.OS)
+	return assembleOn(cfg, log, vfs.OS, recoverWait)
 }
 
 // assembleOn is assemble with the disk tier on another file system: one that fails or hangs.
-func assembleOn(cfg *config.Config, log zerolog.Logger, fsys vfs.FS) (*parts, error) {
-	p := &parts{cfg: cfg, log: log, fs: fsys, recoverWait: recoverWait, registry: prometheus.NewRegistry(), state: newState(), opened: make(chan struct{})}
-	for _, step := range []func() error{p.makeProcessMetrics, p.makeMounts, p.makeTier, p.makeCache, p.makeSidecar, p.makeDoor, p.makeAdmin} {
+func assembleOn(cfg *config.Config, log zerolog.Logger, fsys vfs.FS, wait time.Duration) (*parts, error) {
+	p := &parts{cfg: cfg, log: log, fs: fsys, recoverWait: wait, registry: prometheus.NewRegistry(), state: newState()}
+	for _, step := range []func() error{p.makeProcessMetrics, p.makeMounts, p.makeTier, p.makeCache, p.makeSidecar, p.makeS3, p.makeRPC, p.makeAdmin} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, p.discard())
 		}
@@ -68,7 +70,7 @@ func assembleOn(cfg *config.Config, log zerolog.Logger, fsys vfs.FS) (*parts, er
 
 // discard gives back what assemble has made. The parts that it made hold no more than memory.
 func (p *parts) discard() error {
-	var errs []error
+	errs := []error{p.closeRPC()}
 	if p.cache != nil {
 		errs = append(errs, p.cache.Close())
 	}
@@ -148,13 +150,16 @@ func (p *parts) makeMount(name string, m config.Mount) (origin.Origin, error) {
 
 func (p *parts) makeTier() (err error) {
 	c := p.cfg.Cache
-	if c.Dir == "" {
+	var dirs []disk.Dir
+	for _, d := range c.Dirs() {
+		dirs = append(dirs, disk.Dir{Path: d.Dir, Size: int64(d.Size), SegmentSize: int64(c.SegmentSize)})
+	}
+	if len(dirs) == 0 {
 		return nil
 	}
-	p.tier, err = disk.New(disk.Options{
-		Dir: c.Dir, Size: int64(c.Size), SegmentSize: int64(c.SegmentSize), WriteQueue: int64(c.WriteQueue), ReadDeadline: c.ReadDeadline.Std(),
-		Protected: formats.Metadata, FS: p.fs, Log: p.log, Registerer: p.registry,
-	})
+	p.tier, err = disk.NewDevices(disk.DevicesOptions{Dirs: dirs, OpenWait: p.recoverWait, Each: disk.Options{
+		WriteQueue: int64(c.WriteQueue), ReadDeadline: c.ReadDeadline.Std(), Protected: formats.Metadata, FS: p.fs, Log: p.log, Registerer: p.registry,
+	}})
 	return err
 }
 
@@ -164,7 +169,7 @@ func (p *parts) makeCache() (err error) {
 		Memory: int64(c.Memory), MetadataShare: c.MetadataShare, FillSpan: int64(c.FillSpan), FillMemory: int64(c.FillMemory),
 		Metadata: formats.Metadata, ClassNames: formats.ClassNames(), Registerer: p.registry, Logger: p.log,
 	}
-	if p.tier != nil { // a nil *disk.Tier in the interface would not be nil
+	if p.tier != nil { // a nil *disk.Devices in the interface would not be nil
 		o.Disk = p.tier
 	}
 	p.cache, err = cache.New(o)
@@ -194,20 +199,69 @@ func (p *parts) makeSidecar() (err error) {
 	return err
 }
 
-func (p *parts) makeDoor() (err error) {
+// backend is the sidecar as the S3 door wants it.
+type backend struct{ *sidecar.Sidecar }
+
+// Hit implements endpoint.Hits.
+func (b backend) Hit(name []byte, r endpoint.HitRange, etag []byte) endpoint.Hit {
+	h := b.Sidecar.Hit(name, r.Offset, r.Length, r.Suffix, etag)
+	if h == nil {
+		return nil // a nil *sidecar.Hit in the interface would not be nil
+	}
+	return h
+}
+
+func (p *parts) makeS3() (err error) {
 	d := p.cfg.Doors.S3
 	var credentials []endpoint.Credential
 	for _, c := range d.Credentials {
 		credentials = append(credentials, endpoint.Credential{AccessKeyID: string(c.AccessKeyID), SecretAccessKey: c.SecretAccessKey.Reveal(), Mounts: c.Mounts})
 	}
-	if d.TLS.On() {
-		cert, err := tls.LoadX509KeyPair(d.TLS.CertFile, d.TLS.KeyFile)
-		if err != nil {
-			return fmt.Errorf("doors.s3.tls: %w", err)
-		}
-		p.tls = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	if p.tls, err = serverTLS(d.TLS, "doors.s3.tls"); err != nil {
+		return err
 	}
-	p.door, err = endpoint.New(endpoint.Options{Backend: p.sidecar, Credentials: credentials, Domain: d.Domain, Registerer: p.registry, Logger: p.log})
+	handler, err := endpoint.New(endpoint.Options{Backend: backend{p.sidecar}, Credentials: credentials, Domain: d.Domain, Registerer: p.registry, Logger: p.log})
+	if err != nil {
+		return err
+	}
+	p.s3, err = endpoint.NewDoor(endpoint.DoorOptions{Handler: handler, TLSConfig: p.tls, ErrorLog: serverLog(p.log),
+		BaseContext: func(net.Listener) context.Context { return p.requests }})
+	return err
+}
+
+// serverTLS loads a certificate, if there is one.
+func serverTLS(t config.TLS, key string) (*tls.Config, error) {
+	if !t.On() {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+func (p *parts) makeRPC() (err error) {
+	d := p.cfg.Doors.GRPC
+	if !d.On() {
+		return nil
+	}
+	var tokens []rpc.Token
+	for _, t := range d.Tokens {
+		tokens = append(tokens, rpc.Token{Name: t.Name, Secret: t.Token.Reveal(), Mounts: t.Mounts})
+	}
+	tlsConfig, err := serverTLS(d.TLS, "doors.grpc.tls")
+	if err != nil {
+		return err
+	}
+	var users []uint32
+	for _, u := range d.Users {
+		users = append(users, uint32(u)) // in range: Validate has looked
+	}
+	p.rpc, err = rpc.New(rpc.Options{
+		Sidecar: p.sidecar, Cache: p.cache, Users: users, Tokens: tokens, TLS: tlsConfig, Shared: d.Shared, ClaimDeadline: d.ClaimDeadline.Std(),
+		Build: thisBuild().String(), Registerer: p.registry, Logger: p.log,
+	})
 	return err
 }
 

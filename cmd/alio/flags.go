@@ -20,6 +20,8 @@ type flags struct {
 	memory      units.Size
 	s3Listen    string
 	adminListen string
+	grpcSocket  string
+	grpcListen  string
 	endpoint    string
 	region      string
 	pathStyle   bool
@@ -39,6 +41,8 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.Var(&f.memory, "memory", "size of the memory tier")
 	set.StringVar(&f.s3Listen, "s3-listen", d.Doors.S3.Listen, "`address` of the S3 endpoint")
 	set.StringVar(&f.adminListen, "admin-listen", d.Admin.Listen, "`address` of /metrics, /healthz, /readyz and /status")
+	set.StringVar(&f.grpcSocket, "grpc-socket", "", "`path` of a Unix socket for clients that read segments themselves; none: off")
+	set.StringVar(&f.grpcListen, "grpc-listen", "", "`address` of the same for TCP, where clients show tokens (doors.grpc in the config file); none: off")
 	set.StringVar(&f.endpoint, "s3-endpoint", "", "`URL` of the S3 service behind the mounts; none: AWS")
 	set.StringVar(&f.region, "s3-region", "", "region of the S3 service behind the mounts")
 	set.BoolVar(&f.pathStyle, "s3-path-style", false, "put the bucket into the path (most servers other than AWS)")
@@ -131,6 +135,8 @@ func (f *flags) applyRest(cfg *config.Config, set *pflag.FlagSet) {
 		"cache-size":   func() { cfg.Cache.Size = f.cacheSize },
 		"memory":       func() { cfg.Cache.Memory = f.memory },
 		"s3-listen":    func() { cfg.Doors.S3.Listen = f.s3Listen },
+		"grpc-socket":  func() { cfg.Doors.GRPC.Socket = f.grpcSocket },
+		"grpc-listen":  func() { cfg.Doors.GRPC.Listen = f.grpcListen },
 		"admin-listen": func() { cfg.Admin.Listen = f.adminListen },
 		"log-level":    func() { cfg.Log.Level = f.logLevel },
 		"log-format":   func() { cfg.Log.Format = f.logFormat },

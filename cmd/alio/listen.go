@@ -11,11 +11,15 @@ import (
 	"syscall"
 
 	"github.com/alio-lake/alio/sidecar/config"
+	"github.com/alio-lake/alio/sidecar/rpc"
 )
 
 // listeners are the process's sockets. They are opened before anything else, so that clients that come while the cache recovers wait in
 // the accept queue and are served, where a closed port would turn them away.
-type listeners struct{ s3, admin net.Listener }
+type listeners struct {
+	s3, admin    net.Listener
+	socket, grpc net.Listener // of the gRPC door; nil: none
+}
 
 // The names that a service manager gives to the sockets it opens (systemd: FileDescriptorName=).
 const (
@@ -35,15 +39,36 @@ func openListeners(ctx context.Context, cfg *config.Config, passed map[string]ne
 	if l.admin == nil {
 		l.admin, errAdmin = listen(ctx, cfg.Admin.Listen, "admin.listen", "--admin-listen")
 	}
-	if err := errors.Join(errS3, errAdmin); err != nil {
+	errGRPC := l.openGRPC(ctx, cfg.Doors.GRPC)
+	if err := errors.Join(errS3, errAdmin, errGRPC); err != nil {
 		l.close()
 		return listeners{}, err
 	}
 	return l, nil
 }
 
+func (l *listeners) openGRPC(ctx context.Context, d config.GRPCDoor) error {
+	var errs [2]error
+	if d.Socket != "" {
+		if l.socket, errs[0] = rpc.ListenUnix(d.Socket); errs[0] != nil {
+			errs[0] = fmt.Errorf("doors.grpc.socket: %w", errs[0])
+		}
+	}
+	if d.Listen != "" {
+		l.grpc, errs[1] = listen(ctx, d.Listen, "doors.grpc.listen", "--grpc-listen")
+	}
+	return errors.Join(errs[:]...)
+}
+
 func (l listeners) close() {
-	for _, ln := range []net.Listener{l.s3, l.admin} {
+	if l.admin != nil {
+		l.admin.Close()
+	}
+	l.closeDoors()
+}
+
+func (l listeners) closeDoors() {
+	for _, ln := range []net.Listener{l.s3, l.socket, l.grpc} {
 		if ln != nil {
 			ln.Close()
 		}

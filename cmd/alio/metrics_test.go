@@ -29,7 +29,7 @@ func assembled(t *testing.T) *parts {
 	m := config.DefaultMount()
 	m.URI, m.S3.Region = "s3://bucket", "us-east-1"
 	cfg.Mounts = map[string]config.Mount{"lake": m}
-	cfg.Cache.Dir = filepath.Join(t.TempDir(), "cache")
+	cfg.Cache.Dir, cfg.Doors.GRPC.Socket = filepath.Join(t.TempDir(), "cache"), "unused.sock"
 	p, err := assemble(cfg, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func families(t *testing.T, registry *prometheus.Registry) []family {
 }
 
 // open labels have values that the operator or the build gives.
-var open = []string{"mount", "version", "commit", "go"}
+var open = []string{"mount", "device", "version", "commit", "go"}
 
 func (f family) row() string {
 	var labels []string
@@ -105,6 +105,7 @@ func (f family) unit() string {
 // sections of the page, by the beginnings of the names.
 var sections = []struct{ title, prefixes string }{
 	{"Clients: the S3 endpoint", "alio_s3_"},
+	{"Clients: the gRPC door", "alio_rpc_ alio_local_"},
 	{"Reads: what was asked for and where it came from", "alio_read_ alio_forwarded_"},
 	{"Freshness and layouts", "alio_freshness_ alio_layouts_"},
 	{"The page cache", "alio_cache_"},

@@ -15,8 +15,10 @@ type state struct {
 
 // addresses are URLs that clients and operators can use as they are.
 type addresses struct {
-	S3    string `json:"s3"`
-	Admin string `json:"admin"`
+	S3     string `json:"s3"`
+	Admin  string `json:"admin"`
+	Socket string `json:"grpc_socket,omitempty"` // a path
+	GRPC   string `json:"grpc,omitempty"`        // host:port
 }
 
 // The reasons for not being ready.

@@ -19,8 +19,8 @@ type status struct {
 	Addresses     addresses      `json:"addresses"`
 	Reads         reads          `json:"reads"`
 	Cache         any            `json:"cache"`
-	CacheDir      string         `json:"cache_dir,omitempty"`
-	Disk          any            `json:"disk,omitempty"` // absent: memory only
+	Disk          any            `json:"disk,omitempty"`    // absent: memory only
+	Devices       []any          `json:"devices,omitempty"` // of which disk is the sum
 	Sidecar       sidecar.Status `json:"sidecar"`
 }
 
@@ -60,7 +60,7 @@ func (p *parts) readFigures() reads {
 func (p *parts) status() any {
 	s := status{
 		Build: thisBuild(), Started: p.state.started.UTC().Truncate(time.Second), UptimeSeconds: time.Since(p.state.started).Seconds(),
-		Addresses: *p.state.addresses.Load(), Reads: p.readFigures(), Cache: snake(reflect.ValueOf(p.cache.Stats())), CacheDir: p.cfg.Cache.Dir, Sidecar: p.sidecar.Status(),
+		Addresses: *p.state.addresses.Load(), Reads: p.readFigures(), Cache: snake(reflect.ValueOf(p.cache.Stats())), Sidecar: p.sidecar.Status(),
 	}
 	if err := p.state.notReady(); err != nil {
 		s.NotReady = err.Error()
@@ -68,6 +68,9 @@ func (p *parts) status() any {
 	s.Ready = s.NotReady == ""
 	if p.tier != nil {
 		s.Disk = snake(reflect.ValueOf(p.tier.Stats()))
+		for _, d := range p.tier.Devices() {
+			s.Devices = append(s.Devices, snake(reflect.ValueOf(d)))
+		}
 	}
 	return s
 }
