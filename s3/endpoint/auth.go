@@ -79,7 +79,10 @@ func (a *authenticator) check(r *http.Request, t *target, now time.Time) (identi
 	if !cached {
 		key = newSigningKey(acct.secret, sig.date, sig.region)
 	}
-	if !s.verify(key) {
+	m := key.take()
+	same := s.verify(m)
+	key.giveBack(m)
+	if !same {
 		return identity{}, rejected("mismatch", http.StatusForbidden, "SignatureDoesNotMatch",
 			fmt.Sprintf("The request signature we calculated does not match the signature you provided. Check the secret key of %q; "+
 				"if a proxy stands between, it must keep the Host header (seen here: %q) and the path.", sig.accessKey, r.Host),

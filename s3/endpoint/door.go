@@ -85,7 +85,7 @@ type Door struct {
 	o       DoorOptions
 	srv     *http.Server
 	metrics *metrics
-	scratch sync.Pool
+	scratch scratches
 	closing atomic.Bool
 
 	mu    sync.Mutex
@@ -100,7 +100,6 @@ func NewDoor(o DoorOptions) (*Door, error) {
 	}
 	o.defaults()
 	d := &Door{o: o, metrics: o.Handler.metrics, conns: make(map[*leanConn]struct{})}
-	d.scratch.New = func() any { return &scratch{head: make([]byte, 0, 1024)} }
 	d.srv = &http.Server{
 		Handler:           o.Handler,
 		TLSConfig:         o.TLSConfig,

@@ -9,7 +9,7 @@ import (
 // account never changes, and a key belongs to its account, day and region only, so the memo is right for ever.
 type keyMemo struct {
 	id  keyID
-	key *macKey
+	mac *mac
 }
 
 // checkLean is check for a plain request: what it lets in, check lets in too. nil says that the request is not surely to be let in, and that
@@ -33,20 +33,25 @@ func (a *authenticator) checkLean(q *leanRequest, memo *keyMemo, now time.Time) 
 	}
 	q.signed = signedRequest{headers: q, method: "GET", path: q.path, rawPath: q.rawPath, query: q.query, sig: &q.sig}
 	id := keyID{q.sig.accessKey, q.sig.date, q.sig.region}
-	key := memo.key
-	if key == nil || memo.id != id {
-		if key = a.keys.get(id); key == nil {
-			key = newSigningKey(acct.secret, id.date, id.region)
+	if memo.mac != nil && memo.id == id {
+		if !q.signed.verify(memo.mac) {
+			return nil
 		}
+		return &acct.grants
 	}
-	if !q.signed.verify(key) {
+	key := a.keys.get(id)
+	cached := key != nil
+	if !cached {
+		key = newSigningKey(acct.secret, id.date, id.region)
+	}
+	m := key.take()
+	if !q.signed.verify(m) {
+		key.giveBack(m)
 		return nil
 	}
-	if memo.key != key {
-		memo.id, memo.key = id.clone(), key
-		if a.keys.get(id) == nil {
-			a.keys.put(id, key)
-		}
+	memo.id, memo.mac = id.clone(), m
+	if !cached {
+		a.keys.put(id, key)
 	}
 	return &acct.grants
 }

@@ -45,6 +45,35 @@ type scratch struct {
 	answer leanAnswer
 }
 
+// maxScratch bounds how many lie idle: as many as there are requests at a time on a busy day, and 2 MiB.
+const maxScratch = 128
+
+// scratches keeps what no connection uses. It is no sync.Pool, so that a signing key remembered outlives the garbage collector's rounds.
+type scratches struct {
+	mu   sync.Mutex
+	idle []*scratch
+}
+
+func (p *scratches) take() *scratch {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle)
+	if n == 0 {
+		return &scratch{head: make([]byte, 0, 1024)}
+	}
+	s := p.idle[n-1]
+	p.idle = p.idle[:n-1]
+	return s
+}
+
+func (p *scratches) put(s *scratch) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) < maxScratch {
+		p.idle = append(p.idle, s)
+	}
+}
+
 // leanConn is a connection as net/http sees it.
 type leanConn struct {
 	net.Conn
@@ -117,7 +146,7 @@ func (c *leanConn) consume(n int) {
 func (c *leanConn) drop() {
 	if c.s != nil {
 		c.s.r, c.s.w = 0, 0
-		c.door.scratch.Put(c.s)
+		c.door.scratch.put(c.s)
 		c.s = nil
 	}
 }
@@ -227,7 +256,7 @@ func (c *leanConn) fill() error {
 // receive is fill's read. It takes a buffer only once there is something to read into it.
 func (c *leanConn) receive(fd uintptr) bool {
 	if c.s == nil {
-		c.s = c.door.scratch.Get().(*scratch)
+		c.s = c.door.scratch.take()
 	}
 	s := c.s
 	n, err := syscall.Read(int(fd), s.buf[s.w:])

@@ -25,8 +25,6 @@ const (
 	amzDateLayout   = "20060102T150405Z"
 )
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
-
 // signedRequest is what a signature covers.
 type signedRequest struct {
 	headers interface {
@@ -42,25 +40,24 @@ type signedRequest struct {
 }
 
 // verify compares signatures in constant time. It allocates nothing if the query has at most one parameter.
-func (s *signedRequest) verify(key *macKey) bool {
-	if s.matches(key) {
+func (s *signedRequest) verify(m *mac) bool {
+	if s.matches(m) {
 		return true
 	}
 	// Some clients sign the path just as they send it ("/a%2fb", "/a!b"), not as S3 canonicalises it. Both spellings name one
 	// key, so nothing is let in by accepting either.
 	s.asSent = string(appendEscaped(nil, s.path, true)) != s.rawPath
-	return s.asSent && s.matches(key)
+	return s.asSent && s.matches(m)
 }
 
-func (s *signedRequest) matches(key *macKey) bool {
-	got := s.sign(key)
+func (s *signedRequest) matches(m *mac) bool {
+	got := s.sign(m)
 	return len(s.sig.value) == len(got) && subtle.ConstantTimeCompare(got[:], []byte(s.sig.value)) == 1
 }
 
 // sign returns the signature of the request in lower-case hex.
-func (s *signedRequest) sign(key *macKey) [64]byte {
-	bp := buffers.Get().(*[]byte)
-	b := s.appendCanonical((*bp)[:0])
+func (s *signedRequest) sign(m *mac) [64]byte {
+	b := s.appendCanonical(m.buf[:0])
 	sum := sha256.Sum256(b)
 	b = append(b[:0], algorithm...)
 	b = append(b, '\n')
@@ -69,12 +66,10 @@ func (s *signedRequest) sign(key *macKey) [64]byte {
 	b = append(b, s.sig.scope...)
 	b = append(b, '\n')
 	b = hex.AppendEncode(b, sum[:])
-	out := key.sign(b)
-	if cap(b) <= 64<<10 {
-		*bp = b
-		buffers.Put(bp)
+	if cap(b) <= 16<<10 {
+		m.buf = b
 	}
-	return out
+	return m.sign(b)
 }
 
 func (s *signedRequest) appendCanonical(b []byte) []byte {
@@ -208,16 +203,17 @@ func hmacSum(key []byte, data string) (out [32]byte) {
 	return out
 }
 
-// macKey is a signing key with states of its HMAC at hand: one that was used before has the key's two blocks behind it, and costs no
-// allocation.
+// macKey is a signing key with states of its HMAC at hand.
 type macKey struct {
 	key  [32]byte
-	idle sync.Pool // of *macState
+	idle sync.Pool // of *mac
 }
 
-type macState struct {
+// mac is an HMAC of one key. One that was used before has the key's two blocks behind it, and costs no allocation.
+type mac struct {
 	h   hash.Hash
 	sum [sha256.Size]byte
+	buf []byte // what is signed
 }
 
 // newSigningKey derives the key of one day, region and service from the secret.
@@ -225,17 +221,21 @@ func newSigningKey(secret, date, region string) *macKey {
 	return &macKey{key: signingKey(secret, date, region)}
 }
 
-// sign returns the HMAC-SHA256 of data in lower-case hex.
-func (k *macKey) sign(data []byte) (out [64]byte) {
-	m, ok := k.idle.Get().(*macState)
-	if !ok {
-		m = &macState{h: hmac.New(sha256.New, k.key[:])}
+func (k *macKey) take() *mac {
+	if m, ok := k.idle.Get().(*mac); ok {
+		return m
 	}
+	return &mac{h: hmac.New(sha256.New, k.key[:]), buf: make([]byte, 0, 2048)}
+}
+
+func (k *macKey) giveBack(m *mac) { k.idle.Put(m) }
+
+// sign returns the HMAC-SHA256 of data in lower-case hex.
+func (m *mac) sign(data []byte) (out [64]byte) {
 	m.h.Write(data)
 	m.h.Sum(m.sum[:0])
-	hex.Encode(out[:], m.sum[:])
 	m.h.Reset()
-	k.idle.Put(m)
+	hex.Encode(out[:], m.sum[:])
 	return out
 }
 
@@ -258,7 +258,9 @@ func (c *chunkSigner) trailer(sum []byte) string {
 }
 
 func (c *chunkSigner) next(kind, hashes string) string {
-	sig := c.key.sign([]byte(kind + "\n" + c.amzDate + "\n" + c.scope + "\n" + c.previous + "\n" + hashes))
+	m := c.key.take()
+	sig := m.sign([]byte(kind + "\n" + c.amzDate + "\n" + c.scope + "\n" + c.previous + "\n" + hashes))
+	c.key.giveBack(m)
 	c.previous = string(sig[:])
 	return c.previous
 }

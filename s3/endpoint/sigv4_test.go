@@ -228,7 +228,7 @@ func authorization(r *http.Request, path string, q query, signed string) string 
 	}
 	sig := signature{signedHeaders: signed, payloadHash: r.Header.Get("X-Amz-Content-Sha256"), amzDate: date, scope: date[:8] + "/us-east-1/s3/aws4_request"}
 	s := signedRequest{headers: requestHeaders{r}, method: r.Method, rawPath: path, asSent: true, query: q, sig: &sig}
-	value := s.sign(newSigningKey(testSecret, date[:8], "us-east-1"))
+	value := s.sign(newSigningKey(testSecret, date[:8], "us-east-1").take())
 	return fmt.Sprintf("%s Credential=%s/%s, SignedHeaders=%s, Signature=%s", algorithm, testKey, sig.scope, signed, value[:])
 }
 
