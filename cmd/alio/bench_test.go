@@ -27,19 +27,16 @@ func empty(t *testing.T, dir string) {
 	}
 }
 
-// endToEnd are the paths that TestBenchReadEndToEnd measures.
-var endToEnd = []string{bench.PathPread, bench.PathS3}
-
 func TestBenchReadEndToEnd(t *testing.T) {
 	asProgram(t)
 	dir := t.TempDir()
-	code, stdout, stderr := command(t, "bench", "read", "--paths", strings.Join(endToEnd, ","), "--bytes", "64KiB", "--readers", "2", "--access", "uniform", "--duration", "50ms", "--runs", "1",
+	code, stdout, stderr := command(t, "bench", "read", "--bytes", "64KiB", "--readers", "2", "--access", "uniform", "--duration", "50ms", "--runs", "1",
 		"--size", "1MiB", "--dir", dir, "--json")
 	if code != 0 || stderr != "" {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	var got []bench.ReadResult
-	if err := json.Unmarshal([]byte(stdout), &got); err != nil || len(got) != len(endToEnd) {
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil || len(got) != len(bench.Paths) {
 		t.Fatalf("%v\n%s", err, stdout)
 	}
 	for _, r := range got {

@@ -84,7 +84,7 @@ func (r *Reopened) open(ctx context.Context, o ReopenOptions, p pages) (read fun
 	if err != nil {
 		return nil, func() error { return nil }, err
 	}
-	s := t.all[0].Stats()
+	s := t.disk.Stats()
 	r.Pages, r.IndexBytes = s.Pages, s.IndexBytes
 	return func(i int) error {
 		there, err := t.read(ctx, i)

@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/alio-lake/alio/cache"
 	"github.com/alio-lake/alio/cache/disk"
 	"github.com/alio-lake/alio/cache/segfile"
+	"github.com/alio-lake/alio/internal/vfs"
 )
 
 // store is somewhere that pages can be put, by their number. finish makes all of them durable and ends it.
@@ -49,28 +51,43 @@ func (p pages) data(i int) []byte {
 	return p.from[at : at+p.bytes : at+p.bytes]
 }
 
-// tiers is the product's disk tier: one directory, or several among which the keys are spread. As a store it waits where the product would shed, since
-// what is measured is how fast pages can be taken.
+// tiers is the product's disk tier, on one directory or several. As a store it waits where the product would shed, since what is measured is how fast pages
+// can be taken.
 type tiers struct {
 	pages  pages
-	all    []*disk.Tier
-	runs   sync.WaitGroup
+	disk   *disk.Devices
+	run    sync.WaitGroup
 	stop   context.CancelFunc
 	slots  chan struct{} // a token for each page that is on its way
 	stored atomic.Int64
 	lost   atomic.Int64
-	errs   []error
+	runErr error
 	done   func(bool)
 	onWay  []atomic.Bool // by page, where a page may be put again; else nil
 }
 
-// writeQueue is that of each directory.
-const writeQueue = 64 << 20
+const (
+	// writeQueue is that of each directory; half of one is used, so that none is ever full, however the keys fall.
+	writeQueue = 64 << 20
+	// turnedAway is how long a page that was turned away is offered again: a device may be set aside for a moment when the machine is busy.
+	turnedAway = 30 * time.Second
+)
 
-// openTiers opens the disk tier on each directory, which are made; capacity is of all together.
+// openTiers opens the disk tier on directories, which are made; capacity is of all together.
 func openTiers(ctx context.Context, p pages, dirs []string, capacity int64) (*tiers, error) {
+	o := disk.DevicesOptions{Each: disk.Options{FS: vfs.OS, WriteQueue: writeQueue * int64(len(dirs))}, OpenWait: time.Hour}
+	for _, dir := range dirs {
+		o.Dirs = append(o.Dirs, disk.Dir{Path: dir, Size: capacity / int64(len(dirs))})
+	}
+	d, err := disk.NewDevices(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Open(ctx); err != nil {
+		return nil, err
+	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	t := &tiers{pages: p, stop: stop, slots: make(chan struct{}, max(1, writeQueue/2/p.bytes)), errs: make([]error, len(dirs))}
+	t := &tiers{pages: p, disk: d, stop: stop, slots: make(chan struct{}, max(1, writeQueue/2/p.bytes))}
 	t.done = func(stored bool) {
 		if stored {
 			t.stored.Add(1)
@@ -79,17 +96,7 @@ func openTiers(ctx context.Context, p pages, dirs []string, capacity int64) (*ti
 		}
 		<-t.slots
 	}
-	for i, dir := range dirs {
-		tier, err := disk.New(disk.Options{Dir: dir, Size: capacity / int64(len(dirs)), WriteQueue: writeQueue})
-		if err == nil {
-			t.all = append(t.all, tier)
-			err = tier.Open(ctx)
-		}
-		if err != nil {
-			return nil, errors.Join(err, t.finish())
-		}
-		t.runs.Go(func() { t.errs[i] = tier.Run(run) })
-	}
+	t.run.Go(func() { t.runErr = d.Run(run) })
 	return t, nil
 }
 
@@ -99,8 +106,6 @@ func capacityFor(n, bytes int) int64 {
 	need := int64(n) * (segfile.RecordSize(bytes) + segfile.EntrySize)
 	return need + need/50 + min(need/6, 512<<20) + 64<<20
 }
-
-func (t *tiers) of(k cache.Key) *disk.Tier { return t.all[int(k[0])%len(t.all)] }
 
 func (t *tiers) put(ctx context.Context, i int) error {
 	select {
@@ -116,17 +121,34 @@ func (t *tiers) put(ctx context.Context, i int) error {
 			t.done(stored)
 		}
 	}
-	if !t.of(k).Write(k, 0, t.pages.data(i), done) {
-		<-t.slots
-		return fmt.Errorf("the disk tier turned page %d away", i)
+	if t.disk.Write(k, 0, t.pages.data(i), done) || t.offerAgain(ctx, func() bool { return t.disk.Write(k, 0, t.pages.data(i), done) }) {
+		return nil
 	}
-	return nil
+	<-t.slots
+	return errors.Join(ctx.Err(), fmt.Errorf("the disk tier turned page %d away for %v", i, turnedAway))
+}
+
+// offerAgain calls write until it is true, for as long as turnedAway says.
+func (t *tiers) offerAgain(ctx context.Context, write func() bool) bool {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(turnedAway); time.Now().Before(end); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+		if write() {
+			return true
+		}
+	}
+	return false
 }
 
 // read reads a page and compares it; false if it is not there, or the device is too busy to tell.
 func (t *tiers) read(ctx context.Context, i int) (bool, error) {
 	k := t.pages.key(i)
-	b, err := t.of(k).Read(ctx, k, t.pages.bytes, 0, t.pages.bytes)
+	b, err := t.disk.Read(ctx, k, t.pages.bytes, 0, t.pages.bytes)
 	if errors.Is(err, cache.ErrAbsent) || errors.Is(err, cache.ErrSick) {
 		return false, nil
 	}
@@ -158,12 +180,8 @@ func (t *tiers) wait(ctx context.Context) error {
 // finish implements store. Closing seals the active segments, which syncs them.
 func (t *tiers) finish() error {
 	t.stop()
-	t.runs.Wait()
-	errs := t.errs
-	for _, tier := range t.all {
-		errs = append(errs, tier.Close())
-	}
-	return errors.Join(errs...)
+	t.run.Wait()
+	return errors.Join(t.runErr, t.disk.Close())
 }
 
 // sequential writes the same bytes one after the other into files of 64 MiB, each synced when it is full. What no store can be faster than.
