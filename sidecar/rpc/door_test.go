@@ -198,17 +198,28 @@ func TestServeRefusesOpenDoors(t *testing.T) {
 	r := newRig(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
-	if err := r.server.Serve(ln); err == nil || !strings.Contains(err.Error(), "doors.grpc.tokens") {
-		t.Errorf("TCP without tokens: %v", err)
-	}
+	wantRefused(t, r, ln, "doors.grpc.tokens")
 	r = newRig(t, func(p *parts) { p.rpc.Tokens = []Token{{Name: "a", Secret: "s"}} })
 	ln, err = net.Listen("tcp", ":0")
 	check(t, err)
-	if err := r.server.Serve(ln); err == nil || !strings.Contains(err.Error(), "doors.grpc.tls") {
-		t.Errorf("all addresses without TLS: %v", err)
-	}
+	wantRefused(t, r, ln, "doors.grpc.tls")
 	if _, err := net.Dial("tcp", ln.Addr().String()); err == nil {
 		t.Error("a refused listener is open")
+	}
+}
+
+func wantRefused(t *testing.T, r *rig, ln net.Listener, why string) {
+	t.Helper()
+	served := make(chan error, 1)
+	go func() { served <- r.server.Serve(ln) }()
+	select {
+	case err := <-served:
+		if err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%v, and not a word of %s", err, why)
+		}
+	case <-time.After(10 * time.Second):
+		r.server.Close()
+		t.Errorf("%s is served", ln.Addr())
 	}
 }
 

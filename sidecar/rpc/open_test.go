@@ -327,6 +327,19 @@ func TestOpenAppliesTouchesAndTellsRetirements(t *testing.T) {
 	}
 }
 
+// Place puts every page, at a length that none has.
+func (p *fakePlaces) Place(cache.Key) (cache.Place, bool) { return cache.Place{Length: 1}, true }
+
+// A place that cannot be the page's is not told.
+func TestAPlaceOfAnotherLengthIsNotTold(t *testing.T) {
+	r := newRig(t, func(p *parts) { p.rpc.Places = &fakePlaces{ok: true} })
+	r.store.Put("a", random(1, 1000))
+	reply, f := r.open(r, &apiv1.OpenFile{Mount: "lake", Path: "a"})
+	if list := pages(t, reply, f); len(list) != 1 || list[0].segment != nil || !list[0].memory {
+		t.Errorf("%v", f)
+	}
+}
+
 // What the real tier retires is told; a client that knows nothing is told nothing.
 func TestRetiredSegmentsAreTold(t *testing.T) {
 	r := newRig(t, func(p *parts) { p.disk.Size, p.disk.SegmentSize = 16<<20, 2<<20 })

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	apiv1 "github.com/alio-lake/alio/api/v1"
 	"github.com/alio-lake/alio/cache"
@@ -91,6 +93,12 @@ func TestPutAndRead(t *testing.T) {
 		reply, err := r.Put(ctxOf(t), f.put(o, p...))
 		if err != nil || reply.Stored != uint32(len(p)) {
 			t.Fatalf("%v, %v", reply, err)
+		}
+		if p[0].start == 0 { // a range of which only the beginning is here
+			got, first, err := r.read(r, &apiv1.ReadRequest{Mount: "any", Path: f.path, Fill: f.fill, Length: 600_000})
+			if wantCode(t, "half of it", err, codes.NotFound); len(got) != 0 || first != nil {
+				t.Errorf("%d bytes were sent before the page that is missing", len(got))
+			}
 		}
 	}
 	if n := r.server.claims.held(); n != 0 {
@@ -181,6 +189,9 @@ func TestPutRefuses(t *testing.T) {
 		c.do(q)
 		_, err := r.Put(ctxOf(t), q)
 		wantCode(t, what, err, c.want)
+		if what == "too much at once" && !strings.Contains(status.Convert(err).Message(), "max_put_bytes") {
+			t.Errorf("%s: %v", what, err)
+		}
 		for _, p := range list {
 			if r.cache.Has(keyOf(o, &p)) {
 				t.Fatalf("%s: the page at %d was stored", what, p.start)
@@ -319,6 +330,8 @@ func TestTrustDomains(t *testing.T) {
 			if _, err := r.Put(ctxOf(t), f.put(o, list...)); err != nil {
 				t.Fatal(err)
 			}
+			more := r.filler("b/more", random(1, 300_000))
+			held, _ := more.claim()
 			for secret, want := range map[string]codes.Code{"secret-a": codes.NotFound, "secret-b": codes.NotFound} {
 				c := r.withToken(address, secret)
 				if shared {
@@ -331,6 +344,9 @@ func TestTrustDomains(t *testing.T) {
 				_, err = c.Put(ctxOf(t), f.put(o, list[0]))
 				if err == nil {
 					t.Errorf("%s put with another's claim", secret)
+				}
+				if _, err = c.Put(ctxOf(t), more.put(held)); err == nil && !shared {
+					t.Errorf("%s gave another's claim back", secret)
 				}
 			}
 		})
