@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http/httptest"
+	"net"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -91,6 +91,16 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
+// hitting is a sidecar with the lean way, as cmd/alio has it.
+type hitting struct{ *sidecar.Sidecar }
+
+func (b hitting) Hit(name []byte, r endpoint.HitRange, etag []byte) endpoint.Hit {
+	if h := b.Sidecar.Hit(name, r.Offset, r.Length, r.Suffix, etag); h != nil {
+		return h
+	}
+	return nil
+}
+
 // newDoor assembles origin, cache, disk and door as cmd/alio does, with faults in between, and returns a client of the door.
 func newDoor(t *testing.T, server *harness.S3Server, seed uint64, maxAge time.Duration, memory int64, faults bool) (*awss3.Client, *vfs.Faulty) {
 	t.Helper()
@@ -115,14 +125,18 @@ func newDoor(t *testing.T, server *harness.S3Server, seed uint64, maxAge time.Du
 	sc, err := sidecar.New(sidecar.Options{Mounts: map[string]origin.Origin{"lake": around}, Pages: pages, FillSpan: 1 << 20,
 		Rules: []freshness.Rule{{Path: "**", MaxAge: maxAge}}})
 	must(t, err)
-	handler, err := endpoint.New(endpoint.Options{Backend: sc, Credentials: []endpoint.Credential{{AccessKeyID: "reader", SecretAccessKey: "reader-secret"}}})
+	handler, err := endpoint.New(endpoint.Options{Backend: hitting{sc}, Credentials: []endpoint.Credential{{AccessKeyID: "reader", SecretAccessKey: "reader-secret"}}})
 	must(t, err)
-	door := httptest.NewServer(handler)
+	door, err := endpoint.NewDoor(endpoint.DoorOptions{Handler: handler})
+	must(t, err)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
 
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { tier.Run(ctx) })
 	wg.Go(func() { pages.Run(ctx) })
+	wg.Go(func() { door.Serve(ln) })
 	t.Cleanup(func() {
 		door.Close()
 		device.Clear()
@@ -131,7 +145,7 @@ func newDoor(t *testing.T, server *harness.S3Server, seed uint64, maxAge time.Du
 		pages.Close()
 		tier.Close()
 	})
-	return harness.S3Client(door.URL, "us-east-1", "reader", "reader-secret"), device
+	return harness.S3Client("http://"+ln.Addr().String(), "us-east-1", "reader", "reader-secret"), device
 }
 
 func must(t *testing.T, err error) {

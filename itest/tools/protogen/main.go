@@ -76,4 +76,3 @@ func runPlugin(plugin string, in []byte, root string) error {
 	}
 	return nil
 }
-
