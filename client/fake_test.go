@@ -43,7 +43,7 @@ type fake struct {
 	gate     chan struct{} // every call waits for it, if it is not nil
 	reading  chan struct{} // Read waits for it
 	mangle   func(*apiv1.OpenReply)
-	fillOnly bool // Read of a client-filled file finds nothing
+	again    bool // Put says that the file is to be opened again
 	puts     []*apiv1.PutRequest
 }
 
@@ -402,7 +402,7 @@ func (f *fake) Put(ctx context.Context, r *apiv1.PutRequest) (*apiv1.PutReply, e
 		}
 		o.memory[int(p.GetOffset())/o.page] = true
 	}
-	return &apiv1.PutReply{Stored: uint32(len(r.GetPages()))}, nil
+	return &apiv1.PutReply{Stored: uint32(len(r.GetPages())), OpenAgain: f.again}, nil
 }
 
 // sealSegment writes a segment's index (of no pages: clients do not look at it).

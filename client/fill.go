@@ -144,12 +144,12 @@ func (f *File) readByFiller(ctx context.Context, p []byte, s span) error {
 // maxPutWait is the longest that a Put may take.
 const maxPutWait = 5 * time.Second
 
-// put gives the sidecar pages, in the background: the reader has its bytes already. What does not fit PutMemory is dropped.
+// put gives the sidecar pages, in the background: the reader has its bytes already. What does not fit PutMemory is dropped; the claim on it runs
+// out, since giving it back would take it from what is still on its way.
 func (c *Client) put(v *view, row []grant, b []byte, token []byte, until time.Duration) {
 	if c.puts.Add(int64(len(b))) > c.o.PutMemory || c.closed() {
 		c.puts.Add(-int64(len(b)))
 		c.counts.putsDropped.Add(uint64(len(row)))
-		c.giveBack(v, token)
 		return
 	}
 	c.background.Go(func() {
@@ -166,6 +166,10 @@ func (c *Client) put(v *view, row []grant, b []byte, token []byte, until time.Du
 				size += row[i].length
 			}
 			if !c.putSome(m, deadline) {
+				if i < len(row) {
+					c.counts.putsDropped.Add(uint64(len(row) - i))
+					c.giveBack(v, token)
+				}
 				return
 			}
 		}

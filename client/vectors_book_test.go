@@ -6,12 +6,15 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"hash/crc32"
 	"math"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -246,5 +249,34 @@ func checkPages(t *testing.T, got *opened, want []openPage) {
 	}
 	if told != len(got.told) {
 		t.Errorf("told of %v, want %d spans", got.told, told)
+	}
+}
+
+// TestTheBookIsCurrent: docs/protocol.md names every metric and every vector, and its worked example is that of the committed segment.
+func TestTheBookIsCurrent(t *testing.T) {
+	b, err := os.ReadFile("../docs/protocol.md")
+	need(t, err)
+	var want []string
+	for _, h := range help {
+		want = append(want, "`"+h.name+"`")
+	}
+	for name := range vectorFiles(t) {
+		want = append(want, name)
+	}
+	v := loadVector[pagesVector](t, "pages.json")
+	file, err := os.ReadFile(filepath.Join(testdata, v.Segment))
+	need(t, err)
+	part := sha256.Sum256([]byte("part one"))
+	want = append(want, hex.EncodeToString(part[:16]), hex.EncodeToString(v.Pages[0].Key), hex.EncodeToString(file[64:92]), hex.EncodeToString(file[96:100]),
+		fmt.Sprintf("= %08x", binary.LittleEndian.Uint32(file[92:])), fmt.Sprintf("= %08x", binary.LittleEndian.Uint32(file[96:])), fmt.Sprintf("128  %x ", file[128:129]))
+	for _, text := range want {
+		if !bytes.Contains(b, []byte(text)) {
+			t.Errorf("docs/protocol.md lacks %s", text)
+		}
+	}
+	for _, names := range [][]string{outcomeNames[:], methodNames[:], resultNames[:]} {
+		if text := strings.Join(names, ", "); !bytes.Contains(b, []byte(text)) {
+			t.Errorf("docs/protocol.md lacks %q", text)
+		}
 	}
 }
