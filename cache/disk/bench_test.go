@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,6 +48,42 @@ func BenchmarkHit(b *testing.B) {
 			b.ReportMetric(float64(hit)/float64(raw), "x-pread")
 			b.ReportMetric(float64(hit.Nanoseconds())/float64(i), "ns/hit")
 		})
+	}
+}
+
+// BenchmarkIndex finds a page and lets go of it again, on 1, 2 and 16 goroutines: random ones of 10,000 in 64 segments, and the same one.
+func BenchmarkIndex(b *testing.B) {
+	var x index
+	var table segmentTable
+	x.release = func(s *segment) { s.letGo() }
+	segs := make([]*segment, 64)
+	for i := range segs {
+		segs[i] = &segment{}
+		table.add(segs[i])
+	}
+	keys := make([]cache.Key, 10_000)
+	part := cache.HashPart("x")
+	for i := range keys {
+		keys[i] = part.Page(int64(i), 1)
+		x.insert(newEntry(segfile.Location{Key: keys[i], Off: int64(64 + 128*i), Length: 1}, segs[i%64].slot))
+	}
+	for what, of := range map[string]int{"random": len(keys), "same": 1} {
+		for _, goroutines := range []int{1, 2, 16} {
+			b.Run(fmt.Sprintf("%s-%d", what, goroutines), func(b *testing.B) {
+				b.ReportAllocs()
+				var wg sync.WaitGroup
+				for g := range goroutines {
+					wg.Go(func() {
+						for i, n := g*7919, b.N/goroutines; n > 0; n-- {
+							i += 7919
+							seg, _ := x.acquire(keys[i%of], 1, &table)
+							seg.letGo()
+						}
+					})
+				}
+				wg.Wait()
+			})
+		}
 	}
 }
 

@@ -214,11 +214,17 @@ const patience = 64
 // look finds a key's cell without a lock. settled is false if the shard changed meanwhile; version is what it was.
 func (s *shard) look(k *cache.Key) (c cell, found bool, version uint64, settled bool) {
 	version = s.version.Load()
+	c, found, settled = s.lookSince(k, version)
+	return c, found, version, settled
+}
+
+// lookSince is look for a reader that had seen the version before.
+func (s *shard) lookSince(k *cache.Key, version uint64) (c cell, found, settled bool) {
 	if version&1 != 0 {
-		return c, false, version, false
+		return c, false, false
 	}
 	_, c, found = s.cells().find(k)
-	return c, found, version, s.version.Load() == version
+	return c, found, s.version.Load() == version
 }
 
 // peek returns a page's entry without touching it.
@@ -246,9 +252,7 @@ func (x *index) contains(k cache.Key) bool {
 	return found
 }
 
-// acquire finds a page of the length asked for, marks it touched and takes hold of its segment; the caller releases it. It is safe against
-// eviction: a slot is given away only after every entry of it has been removed, which changes the version; so if that is the same after
-// the hold was taken, the segment was the right one and was alive.
+// acquire finds a page of the length asked for, marks it touched and takes hold of its segment; the caller releases it.
 func (x *index) acquire(k cache.Key, length int, table *segmentTable) (*segment, segfile.Location) {
 	s := x.shard(&k)
 	for range patience {
@@ -259,16 +263,26 @@ func (x *index) acquire(k cache.Key, length int, table *segmentTable) (*segment,
 		if !found || c.length() != length {
 			return nil, segfile.Location{}
 		}
-		seg := table.get(c.slot())
-		if seg == nil || !seg.hold() {
-			continue // evicted this moment
-		}
-		if s.version.Load() == version {
+		if seg := x.take(s, c, version, table); seg != nil {
 			return seg, s.acquired(&k, c, seg)
 		}
-		x.release(seg)
 	}
 	return x.acquireLocked(s, &k, length, table)
+}
+
+// take takes hold of the segment that a cell names; nil if it was evicted since the cell was read. It is safe against eviction: a slot is given
+// away only after every entry of it has been removed, which changes the version; so if that is the same after the hold was taken, the
+// segment is the right one and was alive.
+func (x *index) take(s *shard, c cell, version uint64, table *segmentTable) *segment {
+	seg := table.get(c.slot())
+	if seg == nil || !seg.hold() {
+		return nil
+	}
+	if s.version.Load() != version {
+		x.release(seg)
+		return nil
+	}
+	return seg
 }
 
 // acquireLocked is acquire for a shard that does not come to rest.

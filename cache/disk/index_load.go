@@ -56,7 +56,7 @@ func (h *heap) add(more []cell) {
 }
 
 // bundle is how many cells of a shard are collected before they go to its heap. 256 bundles take 96 KiB.
-const bundle = 32
+const bundle = 8
 
 // loading heaps up one segment's pages after another. One goroutine uses it, and calls flush in the end.
 type loading struct {

@@ -171,6 +171,7 @@ func wait(d time.Duration) {
 // restart ends the tier and opens another on mem, which is the same file system or what a crash left of it.
 func (m *model) restart(mem *vfs.Mem) {
 	m.h.stop()
+	synctest.Wait() // a probe that was on its way holds a segment, and closes it
 	if n := m.mem.OpenHandles(); n != 0 {
 		m.t.Errorf("%d files are open after Close", n)
 	}

@@ -114,7 +114,7 @@ func AppendRecord(b []byte, seed uint32, off int64, key Key, class uint8, data [
 	copy(h[8:], key[:])
 	h[24] = class
 	// h[25] is the codec: 0, the bytes as they are. h[26:28] are zero.
-	keySum := Crc(0, key[:])
+	keySum := Crc(0, h[8:24])
 	for i := range blocks(len(data)) {
 		le.PutUint32(h[recordFixed+4*i:], Crc(keySum, data[i*BlockSize:min((i+1)*BlockSize, len(data))]))
 	}
