@@ -105,6 +105,18 @@ func (c *reader) step() error {
 	return c.read(f, data, off, n)
 }
 
+// again reads in all places that it was told of not long ago.
+func (c *reader) again() error {
+	for _, o := range c.old {
+		for i := range o.pages {
+			if err := c.page(o.file, &o.pages[i], o.data); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // page reads a part of one page in its segment. A segment that is gone, or a sum that does not fit, is no answer, and allowed.
 func (c *reader) page(f *apiv1.OpenedFile, p *told, data []byte) error {
 	if p.segment == nil {
@@ -208,12 +220,32 @@ func TestSameBytes(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	void := func() (n int) {
+		for _, c := range readers {
+			n += c.stale
+		}
+		return n
+	}
+	for i := 0; i < 100 && (i < 8 || void() == 0); i++ { // until places that were told are void
+		path := fmt.Sprintf("last/%d", i)
+		h.overwrite(r.store, path, rng)
+		_, _, err := r.read(r, &apiv1.ReadRequest{Mount: "lake", Path: path})
+		check(t, err)
+		if i%4 != 3 {
+			continue
+		}
+		for _, c := range readers {
+			if err := c.again(); err != nil {
+				t.Fatalf("%v (ALIO_SEED=%d)", err, seed)
+			}
+		}
+	}
 	var local, remote, stale, changed int
 	for _, c := range readers {
 		local, remote, stale, changed = local+c.local, remote+c.remote, stale+c.stale, changed+c.changed
 	}
 	t.Logf("%d pages read in segments (%d places were void), %d Reads (%d met a change), %d versions", local, stale, remote, changed, len(h.data))
-	if local < steps || remote < steps || stale == 0 {
+	if local < steps || remote < steps/2 || stale == 0 {
 		t.Errorf("only %d pages in segments and %d Reads were compared", local, remote)
 	}
 }
