@@ -56,7 +56,7 @@ func addAlluxio(ctx context.Context, o options, data load.Data, dir string, f *f
 		cell.Duration = max(cell.Duration, time.Second) // for its compiler to have seen the code
 		for _, cell.Bytes = range o.bytes {
 			if _, err := a.run(ctx, cell); err != nil {
-				return fmt.Errorf("Alluxio: %w", err)
+				return fmt.Errorf("alluxio: %w", err)
 			}
 		}
 		p.setups = append(p.setups, setup{fmt.Sprintf("pages of %d KiB", page>>10), a.run})
@@ -94,7 +94,7 @@ func startAlluxio(ctx context.Context, java, classPath, home string, data load.D
 	var ready struct{ Ready bool }
 	if err := a.answer(ctx, &ready); err != nil || !ready.Ready {
 		a.child.Kill()
-		return nil, fmt.Errorf("Alluxio did not start: %w; the end of its output:\n%s", err, a.child.Output())
+		return nil, fmt.Errorf("alluxio did not start: %w; the end of its output:\n%s", err, a.child.Output())
 	}
 	return a, nil
 }
@@ -196,7 +196,7 @@ func javaHome() (string, error) {
 			return h, nil
 		}
 	}
-	return "", errors.New("Alluxio's program is compiled here, and no JDK (17 or newer) was found: set JAVA_HOME, or apt-get install openjdk-17-jdk-headless")
+	return "", errors.New("no JDK (17 or newer), which compiles the program that drives Alluxio: set JAVA_HOME, or apt-get install openjdk-17-jdk-headless")
 }
 
 // alluxioJars is a folder with exactly the jars of jars.lock, fetched by mvn if it is not there.
@@ -216,7 +216,7 @@ func alluxioJars(ctx context.Context) (string, error) {
 	}
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
-		return "", errors.New("Alluxio comes through Maven, and mvn is not on the PATH: install Maven 3.6 or newer")
+		return "", errors.New("mvn, through which Alluxio comes, is not on the PATH: install Maven 3.6 or newer")
 	}
 	progress("fetching Alluxio 2.9.6 and what it needs through Maven (100 MB, about a minute)")
 	tmp, err := os.MkdirTemp(cache, "unpack-")

@@ -91,9 +91,15 @@ func TestMediansAreReported(t *testing.T) {
 }
 
 func TestMissedTargetsSaySo(t *testing.T) {
-	text := report(options{}, &field{}, []*cellResult{{bytes: 64 << 10, readers: 1, peer: peerPread, sample: sample{p50: 1}}, {bytes: 64 << 10, readers: 1, peer: peerLocal, sample: sample{p50: 1.6}}}, nil)
-	if !strings.Contains(text, "| 1.60 | missed |") {
-		t.Error(text)
+	cells := []*cellResult{
+		{bytes: 64 << 10, readers: 1, peer: peerPread, sample: sample{p50: 1}}, {bytes: 64 << 10, readers: 1, peer: peerLocal, sample: sample{p50: 1.6}},
+		{bytes: 64 << 10, readers: 16, peer: peerNginx, sample: sample{gb: 1}}, {bytes: 64 << 10, readers: 16, peer: peerS3, sample: sample{gb: 1.2}},
+	}
+	text := report(options{}, &field{}, cells, nil)
+	for _, want := range []string{"| 1.60 | missed |", "| 1.20 | missed |"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
 	}
 }
 

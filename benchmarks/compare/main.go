@@ -35,10 +35,7 @@ type options struct {
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "copy-server" {
-		if err := serveCopies(os.Args[2:]); err != nil {
-			fail(err)
-		}
-		return
+		fail(serveCopies(os.Args[2:]))
 	}
 	o, err := parse(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
