@@ -29,6 +29,7 @@ func (s *side) held() (entered, release chan struct{}) {
 // wantClosed fails unless the connection ends now.
 func (s *side) wantClosed(t *testing.T) {
 	t.Helper()
+	s.conn.SetReadDeadline(time.Now().Add(4 * time.Second)) // net/http gives a connection without a request 5 s
 	if b, err := s.br.ReadByte(); err == nil {
 		t.Errorf("the connection goes on with %q", b)
 	} else if errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "timeout") {
@@ -196,6 +197,17 @@ func TestTimeouts(t *testing.T) {
 		until(t, "its hit is closed", func() bool { return s.answered() == 1 && s.backend.open.Load() == 0 })
 		if n := counted(s.handler.metrics.requests[opGet][codeAborted]); n != 1 {
 			t.Errorf("%v counted as aborted", n)
+		}
+	})
+	t.Run("slow handler", func(t *testing.T) { // no deadline of the lean way is left on it
+		s := newSide(t, 3000, DoorOptions{ReadHeaderTimeout: short, WriteTimeout: short, IdleTimeout: 300 * time.Millisecond})
+		s.backend.forward = func(string, string, *http.Request) (*http.Response, error) {
+			<-time.After(400 * time.Millisecond)
+			return answer(200, nil, "slow"), nil
+		}
+		s.get(t, "/lake/k")
+		if r := s.get(t, "/lake/k?acl"); r.body != "slow" || s.answered() != 1 {
+			t.Error(r)
 		}
 	})
 	t.Run("slow but alive", func(t *testing.T) {

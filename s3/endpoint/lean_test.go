@@ -13,6 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"github.com/alio-lake/alio/origin"
 )
 
@@ -274,5 +278,65 @@ func TestLeanBrokenPages(t *testing.T) {
 		until(t, name+" is counted, its hit closed", func() bool {
 			return counted(s.handler.metrics.requests[opGet][codeAborted]) == 1 && s.backend.open.Load() == 0
 		})
+	}
+}
+
+// TestLeanMemoIsOfOneKey: a signature that holds says nothing of the next one, which may claim another key, day or region.
+func TestLeanMemoIsOfOneKey(t *testing.T) {
+	const other = "AKIAOTHER"
+	a := newAuthenticator([]Credential{{AccessKeyID: testKey, SecretAccessKey: testSecret}, {AccessKeyID: other, SecretAccessKey: "s2", Mounts: []string{"pond"}}}, "")
+	good := string(rawGET(10, true))
+	today := time.Now().UTC().Format("20060102")
+	var memo keyMemo
+	for i, c := range []struct {
+		raw string
+		ok  bool
+	}{
+		{good, true}, {good, true},
+		{strings.Replace(good, testKey, other, 1), false},
+		{good, true},
+		{strings.Replace(good, "us-east-1", "eu-west-1", 1), false},
+		{strings.Replace(good, "/"+today+"/", "/20130524/", 1), false},
+		{strings.Replace(good, "Range: bytes=4096", "Range: bytes=4097", 1), false},
+		{good, true},
+	} {
+		var q leanRequest
+		if q.parse([]byte(c.raw), "") != framed || !q.plain {
+			t.Fatal("not plain")
+		}
+		if g := a.checkLean(&q, &memo, time.Now()); (g != nil) != c.ok || g != nil && g != &a.byKey[testKey].grants {
+			t.Errorf("request %d: let in: %v", i, g != nil)
+		}
+	}
+}
+
+// TestLeanSDK: what aws-sdk-go-v2 sends for a plain GET is plain.
+func TestLeanSDK(t *testing.T) {
+	f := newHitFake("lake")
+	f.put("lake", "day=1/a b", []byte("0123456789"), nil)
+	o := signedOptions(f.fake)
+	o.Backend = f
+	h := newHandler(t, o)
+	_, addr := startDoor(t, DoorOptions{Handler: h})
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client := s3.New(s3.Options{
+		BaseEndpoint: aws.String("http://" + addr), Region: "us-east-1", UsePathStyle: true, HTTPClient: &http.Client{Transport: transport},
+		Credentials: credentials.NewStaticCredentialsProvider(testKey, testSecret, ""), RetryMaxAttempts: 1,
+	})
+	for i, in := range []*s3.GetObjectInput{{}, {Range: aws.String("bytes=2-4")}, {Range: aws.String("bytes=-3"), IfMatch: aws.String(f.mounts["lake"]["day=1/a b"].obj.ETag)}} {
+		in.Bucket, in.Key = aws.String("lake"), aws.String("day=1/a b")
+		out, err := client.GetObject(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(out.Body)
+		if want := []string{"0123456789", "234", "789"}[i]; err != nil || string(body) != want {
+			t.Errorf("%q, %v, want %q", body, err, want)
+		}
+		out.Body.Close()
+	}
+	if n := counted(h.metrics.lean[leanAnswered]); n != 3 {
+		t.Errorf("%v of 3 answered on the lean way", n)
 	}
 }

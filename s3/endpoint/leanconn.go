@@ -304,11 +304,11 @@ func (c *leanConn) begin() bool {
 	return c.busy
 }
 
-// end undoes begin, and closes the connection if that was asked for meanwhile.
+// end undoes begin, and closes the connection if that was asked for meanwhile, or if the door closes and found it busy.
 func (c *leanConn) end() (open bool) {
 	c.mu.Lock()
 	c.busy = false
-	open = !c.doomed && !c.closed
+	open = !c.doomed && !c.closed && !c.door.closing.Load()
 	c.mu.Unlock()
 	if !open {
 		c.cut()
