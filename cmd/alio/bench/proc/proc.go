@@ -178,7 +178,7 @@ func GroupCPU(group int) (sum time.Duration, err error) {
 	found := false
 	for _, n := range names {
 		s, err := stat(filepath.Base(n))
-		if err == nil && s.group == group {
+		if err == nil && s.group == group && !s.ended {
 			sum += s.cpu
 			found = true
 		}
@@ -191,6 +191,7 @@ func GroupCPU(group int) (sum time.Duration, err error) {
 
 type procStat struct {
 	group int
+	ended bool // a zombie: nobody has asked yet how it ended
 	cpu   time.Duration
 }
 
@@ -208,5 +209,5 @@ func stat(pid string) (s procStat, err error) {
 	group, err1 := strconv.Atoi(f[2])
 	user, err2 := strconv.ParseInt(f[11], 10, 64)
 	system, err3 := strconv.ParseInt(f[12], 10, 64)
-	return procStat{group, time.Duration(user+system) * clockTick}, errors.Join(err1, err2, err3)
+	return procStat{group, f[0] == "Z", time.Duration(user+system) * clockTick}, errors.Join(err1, err2, err3)
 }
