@@ -408,6 +408,17 @@ func TestDamagedIndexIsNotBelieved(t *testing.T) {
 	}
 }
 
+// TestSegmentTooLarge: a cell points 4 GiB far, so a larger segment is as good as one of another format.
+func TestSegmentTooLarge(t *testing.T) {
+	b := segfile.Header{Seq: 1}.Encode()
+	if _, err := inspect(bytes.NewReader(b), maxSegmentSize+1); !errors.Is(err, segfile.ErrUnknownFormat) {
+		t.Error(err)
+	}
+	if _, err := inspect(bytes.NewReader(b), segfile.HeaderSize); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestContainsWhileOpening: whoever asks too early gets an answer.
 func TestContainsWhileOpening(t *testing.T) {
 	keys := manyKeys("a", 9000)
