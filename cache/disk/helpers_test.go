@@ -54,13 +54,12 @@ func sizedPage(n uint64, length int) (cache.Key, []byte) {
 	if b, ok := made.Load(id); ok {
 		return cache.HashPart(strconv.FormatUint(n, 10)).Page(0, int64(length)), b.([]byte)
 	}
-	rng := rand.NewPCG(n, 7)
-	b := make([]byte, (length+7)&^7)
-	for i := 0; i < len(b); i += 8 {
-		binary.LittleEndian.PutUint64(b[i:], rng.Uint64())
-	}
-	made.Store(id, b[:length])
-	return cache.HashPart(strconv.FormatUint(n, 10)).Page(0, int64(length)), b[:length]
+	var from [32]byte
+	binary.LittleEndian.PutUint64(from[:], n)
+	b := make([]byte, length)
+	_, _ = rand.NewChaCha8(from).Read(b)
+	made.Store(id, b)
+	return cache.HashPart(strconv.FormatUint(n, 10)).Page(0, int64(length)), b
 }
 
 // testOptions are those of a small tier: 64 KiB segments would not hold the larger pages, so 512 KiB ones, 24 of them.

@@ -189,7 +189,7 @@ func TestScanLeavesWhatIsRead(t *testing.T) {
 				k, data := sizedPage(n, 5_000)
 				h.put(k, uint8(n%2), data) // class 1 is protected
 			}
-			for n := uint64(100); n < 100+uint64(5*size/50_000); n++ {
+			for n := uint64(100); n < 100+uint64(3*size/50_000); n++ {
 				k, data := sizedPage(n, 50_000)
 				if !h.put(k, 0, data) {
 					t.Fatal("not stored")

@@ -16,12 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/alio-lake/alio/cache"
 	"github.com/alio-lake/alio/cache/segfile"
 	"github.com/alio-lake/alio/internal/vfs"
 )
 
-// loadEnv is how many segments are retired before TestLimitsUnderLoad ends: as a rule 80, and 10,000 for its long form, which has less trouble so that
+// loadEnv is how many segments are retired before TestLimitsUnderLoad ends: as a rule 40, and 10,000 for its long form, which has less trouble so that
 // it gets there.
 const loadEnv = "ALIO_DISK_LOAD"
 
@@ -44,7 +46,7 @@ type load struct {
 const loadPage = 60_000
 
 func TestLimitsUnderLoad(t *testing.T) {
-	goal := 80
+	goal := 40
 	if v := os.Getenv(loadEnv); v != "" {
 		var err error
 		goal, err = strconv.Atoi(v)
@@ -60,6 +62,7 @@ func testLoad(t *testing.T, dir string, own bool, goal int) {
 		o.CheckEvery = 10 * time.Millisecond
 		o.Each.Sync, o.Each.ReadDeadline, o.Each.Readers, o.Each.FailAfter = SyncNever, 20*time.Millisecond, 8, 1000
 		o.Each.WriteQueue, o.Each.Grace = 8<<20, 20*time.Millisecond
+		o.Each.Log = zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel)
 		for i := range o.Dirs {
 			o.Dirs[i] = Dir{Path: filepath.Join(dir, strconv.Itoa(i)), Size: 24 << 20, SegmentSize: 1 << 20}
 		}
