@@ -107,6 +107,14 @@ func TestFreshness(t *testing.T) {
 	}
 }
 
+// TestFreshFromTheQuestion: an answer that was long on its way is not fresh for longer.
+func TestFreshFromTheQuestion(t *testing.T) {
+	got := &opened{fresh: time.Minute, table: &table{}}
+	if newView(&Target{}, answer{opened: got, sent: time.Now().Add(-time.Hour)}).isFresh() || !newView(&Target{}, answer{opened: got, sent: time.Now()}).isFresh() {
+		t.Fatal("freshness does not count from when the question was sent")
+	}
+}
+
 // TestAFileKeepsItsVersion: after the object changes an open File goes on with its version as long as its pages are there, then fails
 // with ErrVersionChanged; a new Open has the new version. Never a mixture.
 func TestAFileKeepsItsVersion(t *testing.T) {
@@ -123,6 +131,10 @@ func TestAFileKeepsItsVersion(t *testing.T) {
 	p := make([]byte, 200_000)
 	if n, err := f.ReadAt(p, 0); !errors.Is(err, ErrVersionChanged) || n != 131072 || !bytes.Equal(p[:n], old.data[:n]) {
 		t.Fatalf("%d bytes, %v", n, err)
+	}
+	r.lax = true // a sidecar that does not hold to the version: the client compares
+	if _, err := f.ReadAt(p, 0); !errors.Is(err, ErrVersionChanged) {
+		t.Fatal(err)
 	}
 	again := r.open("a") // though the old one is fresh for a minute
 	r.want(again, next, 0, 200_000)

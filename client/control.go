@@ -199,7 +199,9 @@ func (k *control) doubtAfter(ctx context.Context, api apiv1.SidecarClient, cance
 		defer done()
 		var r reply
 		_, err := api.Status(probe, &apiv1.StatusRequest{}, r.options()...)
-		if err != nil && len(r.header)+len(r.trailer) == 0 && ctx.Err() == nil {
+		// A deadline also ends the call at the other side, which may still say so: that is no sign of life.
+		alive := err == nil || len(r.header)+len(r.trailer) > 0 && status.Code(err) != codes.DeadlineExceeded
+		if !alive && ctx.Err() == nil {
 			cancel(errLate)
 		}
 	})
@@ -216,6 +218,8 @@ func (k *control) judge(ctx, callCtx context.Context, m method, p patience, r *r
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err()
+	case status.Code(err) == codes.DeadlineExceeded && hasDeadline(ctx): // the other side's clock was the faster one
+		return context.DeadlineExceeded
 	case err == nil || !wasLate && len(r.header)+len(r.trailer) > 0:
 		if k.breaker.answered() {
 			k.c.o.Logger.Info().Str("address", k.c.o.Address).Msg("the sidecar answers again")
@@ -246,6 +250,11 @@ func (k *control) judge(ctx, callCtx context.Context, m method, p patience, r *r
 			Msg("the sidecar does not answer; what is not read locally goes to the fallback, or fails, until it does")
 	}
 	return k.unavailable(err)
+}
+
+func hasDeadline(ctx context.Context) bool {
+	_, ok := ctx.Deadline()
+	return ok
 }
 
 func (k *control) unavailable(err error) error {

@@ -199,15 +199,18 @@ func TestErrorsOfTheSidecarAreAnswers(t *testing.T) {
 			t.Errorf("%v opened the breaker", code)
 		}
 	}
-	for range 5 { // UNAVAILABLE as a status of the call: whoever sends it lives
-		r := newRig(t)
-		f := r.open(func() string { r.object("a", 10, 10); return "a" }())
-		r.fake.mu.Lock()
-		delete(r.objects, "a")
-		r.fake.mu.Unlock()
-		if _, err := f.ReadAt(make([]byte, 1), 0); !errors.Is(err, ErrNotFound) || r.breaker().isOpen() {
+	r := newRig(t)
+	r.object("a", 10, 10)
+	f := r.open("a")
+	r.fail = codes.Unavailable // as a status of the call, which gRPC makes up, too, when it has no connection: whoever sends it lives
+	for range 2 * breakAfter {
+		if _, err := f.ReadAt(make([]byte, 1), 0); !errors.Is(err, ErrUnavailable) || r.breaker().isOpen() {
 			t.Fatal(err)
 		}
+	}
+	r.fail, r.short = 0, true
+	if n, err := f.ReadAt(make([]byte, 10), 0); !errors.Is(err, ErrUnavailable) || n != 0 {
+		t.Fatalf("an answer that ends early: %d bytes, %v", n, err)
 	}
 }
 

@@ -26,6 +26,7 @@ type directory struct {
 	device
 	path string
 	id   atomic.Pointer[string] // as last read; nil: not yet, or not readable
+	told atomic.Bool            // that it cannot be identified
 }
 
 func newDirectory(path string, readers int) *directory {

@@ -43,7 +43,10 @@ type fake struct {
 	gate     chan struct{} // every call waits for it, if it is not nil
 	reading  chan struct{} // Read waits for it
 	mangle   func(*apiv1.OpenReply)
-	again    bool // Put says that the file is to be opened again
+	fail     codes.Code // of every Read
+	short    bool       // Read says more bytes than it sends
+	lax      bool       // Read sends the present version, whatever was asked for
+	again    bool       // Put says that the file is to be opened again
 	puts     []*apiv1.PutRequest
 }
 
@@ -358,9 +361,11 @@ func (f *fake) Read(r *apiv1.ReadRequest, s grpc.ServerStreamingServer[apiv1.Rea
 	o := f.objects[r.GetPath()]
 	f.mu.Unlock()
 	switch {
+	case f.fail != 0:
+		return status.Error(f.fail, "as the test wants it")
 	case o == nil:
 		return status.Error(codes.NotFound, "no such object")
-	case r.GetFill() == nil && r.GetVersion() != "" && r.GetVersion() != o.version:
+	case !f.lax && r.GetFill() == nil && r.GetVersion() != "" && r.GetVersion() != o.version:
 		return status.Error(codes.Aborted, "changed")
 	case r.GetOffset() >= int64(len(o.data)):
 		return status.Error(codes.OutOfRange, "beyond the end")
@@ -370,6 +375,9 @@ func (f *fake) Read(r *apiv1.ReadRequest, s grpc.ServerStreamingServer[apiv1.Rea
 		b = b[:min(r.GetLength(), int64(len(b)))]
 	}
 	first := &apiv1.ReadReply{Object: o.object(r.GetPath()), Offset: r.GetOffset(), Length: int64(len(b))}
+	if f.short {
+		b = b[:len(b)-1]
+	}
 	for len(b) > 0 {
 		n := min(len(b), 100_000)
 		first.Data = b[:n]

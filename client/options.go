@@ -69,7 +69,7 @@ type Options struct {
 	Tag string
 	// Logger takes rare events. The zero Logger writes nothing.
 	Logger zerolog.Logger
-	// Registerer takes the metrics, alio_client_*; nil for none.
+	// Registerer takes the metrics, alio_client_*; nil for none. Two clients in one registry need it wrapped with a label each.
 	Registerer prometheus.Registerer
 }
 

@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"sync/atomic"
@@ -33,6 +34,9 @@ func openSegmentFile(path string) (segmentFile, error) {
 	fd, err := ignoringInterrupt(func() (int, error) {
 		return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	})
+	if err == unix.ELOOP {
+		err = fmt.Errorf("%w: it is a link", errForeign)
+	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
@@ -40,7 +44,7 @@ func openSegmentFile(path string) (segmentFile, error) {
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		unix.Close(fd)
 		if err == nil {
-			err = errors.New("not a regular file")
+			err = fmt.Errorf("%w: it is no regular file", errForeign)
 		}
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}

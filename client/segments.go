@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"sync"
@@ -281,7 +282,9 @@ func (s *segments) openNow(ctx context.Context, seg *segment) {
 // checkHeader compares the segment's header with its name, and finds formats of another version.
 func checkHeader(file segmentFile, seg *segment) error {
 	var b [segfile.HeaderSize]byte
-	if _, err := file.ReadAt(b[:], 0); err != nil {
+	if _, err := file.ReadAt(b[:], 0); err == io.EOF {
+		return fmt.Errorf("%w: it is too short", errForeign)
+	} else if err != nil {
 		return err
 	}
 	h, err := segfile.ParseHeader(b[:])

@@ -83,7 +83,9 @@ func TestDescriptorsAreBounded(t *testing.T) {
 		if n := openFiles(t, r.dir); n != 0 {
 			t.Errorf("%d descriptors are left after Close", n)
 		}
-		if n := r.Client.segments.mapped.Load(); n != 0 {
+		maps, err := os.ReadFile("/proc/self/maps")
+		need(t, err)
+		if n := r.Client.segments.mapped.Load(); n != 0 || strings.Contains(string(maps), r.dir) {
 			t.Errorf("%d bytes are left mapped", n)
 		}
 	}
@@ -157,8 +159,13 @@ func TestFault(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Mmap = true })
 	o := r.object("a", 1<<20, 1<<20)
 	s := r.storeAll(o)
-	sealSegment(t, s)
 	f := r.open("a")
+	r.want(f, o, 0, 1<<20)
+	if r.metric("alio_client_mapped_bytes") != 0 {
+		t.Fatal("a segment that is being written was mapped")
+	}
+	sealSegment(t, s)
+	f.v.table.Load().segments[0].handle.Load().tryMap.Store(0) // as if it were 2 s later
 	r.want(f, o, 0, 1<<20)
 	if r.metric("alio_client_mapped_bytes") == 0 || r.remote() != 0 {
 		t.Fatal("not mapped")

@@ -83,9 +83,12 @@ func (s *session) ask(ctx context.Context, p patience) (*told, error) {
 			continue
 		}
 		if err := d.identify(ctx, s.c.o.LocalDeadline); err != nil {
-			s.c.o.Logger.Warn().Err(err).Str("dir", d.path).Msg("the cache directory cannot be identified; its pages are asked of the sidecar")
+			if !d.told.Swap(true) {
+				s.c.o.Logger.Warn().Err(err).Str("dir", d.path).Msg("the cache directory cannot be identified; its pages are asked of the sidecar until it can")
+			}
 			continue
 		}
+		d.told.Store(false)
 		byID[*d.id.Load()] = d
 	}
 	for _, d := range answer.GetDirectories() {

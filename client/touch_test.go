@@ -41,8 +41,9 @@ func TestTouches(t *testing.T) {
 		t.Fatalf("page 1 was read 5 times, %d were told", n)
 	}
 	r.want(f, o, 9000, 1000)
+	r.want(f, o, 0, 1000)
 	need(t, r.Client.Close())
-	if pages, reads := r.fake.touches(); pages != 4 || reads != 16 || r.metricAfterClose() != 4 {
+	if pages, reads := r.fake.touches(); pages != 4 || reads != 17 || r.metricAfterClose() != 5 {
 		t.Fatalf("%d pages, %d reads after Close, %v told", pages, reads, r.metricAfterClose())
 	}
 }

@@ -33,7 +33,7 @@ func (s *views) fresh(key viewKey, etag string) *view {
 	}
 	v := e.Value.(*view)
 	same := etag != "" && etag == v.object.ETag
-	if v.changed.Load() || !(same && v.trusts.Load()) && !(v.isFresh() && (etag == "" || same)) {
+	if !(same && v.trusts.Load()) && !(v.isFresh() && (etag == "" || same)) {
 		return nil
 	}
 	s.order.MoveToFront(e)
