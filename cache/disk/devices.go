@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/internal/vfs"
 )
 
 // Dir is the directory of one device.
@@ -54,6 +55,9 @@ func (o DevicesOptions) withDefaults() DevicesOptions {
 	}
 	if o.Each.WriteQueue == 0 {
 		o.Each.WriteQueue = Options{}.withDefaults().WriteQueue
+	}
+	if o.Each.FS == nil {
+		o.Each.FS = vfs.OS
 	}
 	return o
 }

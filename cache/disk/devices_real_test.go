@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/alio-lake/alio/internal/vfs"
 )
 
 // eventually polls until a condition holds.
@@ -30,7 +28,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 func TestRealDevices(t *testing.T) {
 	onDevice(t, "40m", func(t *testing.T, top string, own bool) {
 		f := newFleet(t, 2, func(o *DevicesOptions) {
-			o.Each.FS, o.Each.Sync, o.CheckEvery = vfs.OS, SyncNever, 10*time.Millisecond
+			o.Each.FS, o.Each.Sync, o.CheckEvery = nil, SyncNever, 10*time.Millisecond // nil: the default
 			for i := range o.Dirs {
 				o.Dirs[i].Path = filepath.Join(top, []string{"a", "b"}[i])
 				need(t, os.MkdirAll(o.Dirs[i].Path, 0o750))
