@@ -76,7 +76,7 @@ func New(o Options) (*Server, error) {
 		grpc.Creds(newDoor(s, o.TLS)), grpc.ForceServerCodecV2(wire.Codec{}),
 		grpc.InTapHandle(s.admit), grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream), grpc.UnknownServiceHandler(s.unknown),
 		grpc.MaxRecvMsgSize(o.PutBytes+requestSlack), grpc.MaxConcurrentStreams(uint32(min(o.Calls, streamsEach))),
-		grpc.MaxHeaderListSize(headerBytes), grpc.ConnectionTimeout(handshakeTimeout), grpc.SharedWriteBuffer(true),
+		grpc.MaxHeaderListSize(headerBytes), grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
