@@ -104,6 +104,16 @@ func TestHungSidecar(t *testing.T) {
 
 	r.fake.mu.Lock()
 	r.reading = make(chan struct{})
+	r.tired = codes.DeadlineExceeded // what a hung handler says when the caller's deadline ends it
+	r.fake.mu.Unlock()
+	start = time.Now()
+	r.want(f, o, 0, 10)
+	if took := time.Since(start); took > 5*time.Second || d.reads.Load() < 2 {
+		t.Fatalf("a Status that ran out of time was taken for a sign of life: %v", took)
+	}
+	eventually(t, "it is asked again", func() bool { return !r.breaker().isOpen() })
+	r.fake.mu.Lock()
+	r.tired = 0
 	r.fake.mu.Unlock()
 	before, statuses := d.reads.Load(), r.count("status")
 	done := make(chan struct{})

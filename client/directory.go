@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -65,7 +64,7 @@ func readIdentity(path string) (string, error) {
 	if jsonErr := json.Unmarshal(text[:n], &identity); jsonErr != nil {
 		return "", fmt.Errorf("%s: %w (read: %v)", path, jsonErr, err)
 	}
-	if raw, err := hex.DecodeString(identity.ID); err != nil || len(raw) != 16 || strings.ToLower(identity.ID) != identity.ID {
+	if raw, err := hex.DecodeString(identity.ID); err != nil || len(raw) != 16 {
 		return "", fmt.Errorf("%s: id %q is not 32 hex digits", path, identity.ID)
 	}
 	return identity.ID, nil

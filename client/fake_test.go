@@ -44,6 +44,7 @@ type fake struct {
 	reading  chan struct{} // Read waits for it
 	mangle   func(*apiv1.OpenReply)
 	fail     codes.Code // of every Read
+	tired    codes.Code // of every Status
 	short    bool       // Read says more bytes than it sends
 	lax      bool       // Read sends the present version, whatever was asked for
 	again    bool       // Put says that the file is to be opened again
@@ -250,6 +251,9 @@ func (f *fake) Status(ctx context.Context, _ *apiv1.StatusRequest) (*apiv1.Statu
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.tired != 0 {
+		return nil, status.Error(f.tired, "as the test wants it")
+	}
 	return &apiv1.StatusReply{Process: f.process, MaxFiles: 3, MaxPutBytes: 1 << 20,
 		Directories: []*apiv1.Directory{{Number: 7, Id: f.id, Path: "/elsewhere"}}}, nil
 }

@@ -279,7 +279,11 @@ func TestIdentity(t *testing.T) {
 		eventually(t, name+": read locally", func() bool { r.want(f, o, 0, 1000); return r.local() > 0 })
 	}
 	path := filepath.Join(t.TempDir(), identityFile)
-	need(t, os.Symlink("/dev/zero", path))
+	need(t, os.WriteFile(path+"x", []byte(`{"id":"00112233445566778899aabbccddeeff"}`), 0o600))
+	if id, err := readIdentity(path + "x"); err != nil || id != "00112233445566778899aabbccddeeff" {
+		t.Fatal(id, err)
+	}
+	need(t, os.Symlink(path+"x", path))
 	if _, err := readIdentity(path); err == nil {
 		t.Fatal("a link was followed")
 	}
