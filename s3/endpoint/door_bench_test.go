@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -222,8 +221,7 @@ func benchDoor(b *testing.B, addr string, request, body []byte, conns int) {
 		clients[i] = newRawClient(b, addr, request, body)
 	}
 	b.SetBytes(int64(len(body)))
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
+	b.ReportAllocs() // client and server
 	b.ResetTimer()
 	var wg sync.WaitGroup
 	for i, c := range clients {
@@ -241,7 +239,4 @@ func benchDoor(b *testing.B, addr string, request, body []byte, conns int) {
 		})
 	}
 	wg.Wait()
-	b.StopTimer()
-	runtime.ReadMemStats(&after)
-	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(b.N), "allocs/op")
 }
