@@ -151,7 +151,7 @@ func TestContextReachesReads(t *testing.T) {
 	}
 }
 
-// TestTimeouts: a connection ends when nothing comes, when a head does not end, and when a client takes nothing.
+// TestTimeouts: a connection ends when nothing comes and when a head does not end.
 func TestTimeouts(t *testing.T) {
 	const short, long = 40 * time.Millisecond, time.Hour
 	t.Run("nothing comes", func(t *testing.T) {
@@ -197,6 +197,11 @@ func TestTimeouts(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestWriteTimeouts: a connection ends when a client takes nothing of an answer, and only then.
+func TestWriteTimeouts(t *testing.T) {
+	const short = 40 * time.Millisecond
 	t.Run("slow client", func(t *testing.T) {
 		s := newSide(t, 32<<20, DoorOptions{WriteTimeout: short})
 		s.backend.page = 1 << 20
