@@ -160,7 +160,7 @@ func (d *extentDecoder) place(off, length int64, segment, record uint32) error {
 		d.number[seg] = n
 		d.o.table.segments = append(d.o.table.segments, seg)
 	}
-	d.o.table.pages = append(d.o.table.pages, page{off: off, key: key, length: uint32(length), record: record, segment: n})
+	d.o.table.addPage(page{off: off, key: key, length: uint32(length), record: record, segment: n}, nil)
 	return nil
 }
 

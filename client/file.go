@@ -197,7 +197,7 @@ func (c *Client) refresh(ctx context.Context, v *view, ranges []span) (brought b
 		return false
 	}
 	told = a.told
-	v.update(a.table, told, c.views.pageLimit())
+	v.update(a.table, told, c.views.tableLimit())
 	c.views.refreshed(v)
 	return len(a.table.pages) > 0
 }

@@ -50,7 +50,7 @@ func (c *Client) claim(ctx context.Context, v *view, s span) (*opened, error) {
 	if got[0].object.Size != v.object.Size {
 		return nil, fmt.Errorf("%w: the sidecar takes it for %d bytes, not %d", ErrInvalid, got[0].object.Size, v.object.Size)
 	}
-	v.update(got[0].table, got[0].told, c.views.pageLimit())
+	v.update(got[0].table, got[0].told, c.views.tableLimit())
 	c.views.refreshed(v)
 	slices.SortFunc(got[0].granted, func(a, b grant) int { return int(min(max(a.off-b.off, -1), 1)) })
 	return got[0].opened, nil

@@ -34,6 +34,7 @@ var outcomeNames = [outcomes]string{"served", "absent", "retired", "corrupt", "f
 // scratch is what a read needs beside the caller's buffer. It is lent by a pool.
 type scratch struct {
 	header [maxHeader]byte
+	key    segfile.Key
 	pads   []byte // of two blocks: what they hold before and after the bytes asked for; nil: was not needed yet
 	iov    [4]unix.Iovec
 }
@@ -48,7 +49,9 @@ type pageRead struct {
 	seed       uint32
 	p          []byte
 	s          *scratch
-	head, tail []byte // the data before and after p
+	head, tail []byte   // the data before and after p
+	sums       []uint32 // the page's place in its table's sums; nil: none
+	known      bool     // the sums are those of the page: its header was checked before
 }
 
 // readPage fills p from in of a page, straight from its segment. Nothing in p counts unless it was served.
@@ -69,7 +72,7 @@ func (c *Client) readPage(ctx context.Context, t *table, pg *page, p []byte, in 
 		return c.openFailed(err)
 	}
 	loc := segfile.Location{Key: pg.key, Off: int64(record) * segfile.Align, Length: int(pg.length)}
-	r := pageRead{plan: segfile.PlanRead(loc, in, len(p)), seed: seg.seed, p: p}
+	r := pageRead{plan: segfile.PlanRead(loc, in, len(p)), seed: seg.seed, p: p, sums: t.sumsOf(pg)}
 	ok, err := c.readNow(&r, h, seg)
 	if err == errWouldBlock {
 		ok, err = c.readSlow(ctx, &r, h, seg) // which lets go of h
@@ -148,7 +151,9 @@ func (c *Client) readNow(r *pageRead, h *handle, seg *segment) (ok bool, err err
 	}
 	r.pads()
 	header := r.s.header[:r.plan.Header]
-	if r.plan.First > 0 {
+	if r.plan.First > 0 && r.sumsKnown() {
+		header = nil
+	} else if r.plan.First > 0 {
 		if err := h.file.readNow(r.vector(header, 0, 0), len(header), r.plan.Loc.Off); err != nil {
 			return false, err
 		}
@@ -160,7 +165,7 @@ func (c *Client) readNow(r *pageRead, h *handle, seg *segment) (ok bool, err err
 		if err := h.file.readNow(r.vector(header, lo, hi), len(header)+hi-lo, at); err != nil {
 			return false, err
 		}
-		if lo == 0 && !r.headerHolds() {
+		if lo == 0 && !r.known && !r.headerHolds() {
 			return false, nil
 		}
 		if !r.blocksHold(lo, hi) {
@@ -213,21 +218,47 @@ func addPiece(v []unix.Iovec, b []byte) []unix.Iovec {
 	return v
 }
 
-// headerHolds checks the record's header, which must name this page at this place of this segment.
+// sumsKnown reports whether the page's sums are known from an earlier read: they depend on its content alone, and hold wherever it lies. That
+// spares a call where the header is not in front of the blocks.
+func (r *pageRead) sumsKnown() bool {
+	r.known = r.sums != nil && atomic.LoadUint32(&r.sums[0]) == 1
+	return r.known
+}
+
+// headerHolds checks the record's header, which must name this page at this place of this segment, and keeps its sums.
 func (r *pageRead) headerHolds() bool {
-	rec, need, err := segfile.ParseRecord(r.s.header[:r.plan.Header], r.seed, r.plan.Loc.Off)
-	return err == nil && need == 0 && rec.Key == r.plan.Loc.Key && rec.Length == r.plan.Loc.Length
+	header := r.s.header[:r.plan.Header]
+	rec, need, err := segfile.ParseRecord(header, r.seed, r.plan.Loc.Off)
+	if err != nil || need > 0 || rec.Key != r.plan.Loc.Key || rec.Length != r.plan.Loc.Length {
+		return false
+	}
+	if r.sums != nil && atomic.LoadUint32(&r.sums[0]) == 0 {
+		for i := 1; i < len(r.sums); i++ {
+			atomic.StoreUint32(&r.sums[i], segfile.BlockSum(header, i-1))
+		}
+		atomic.StoreUint32(&r.sums[0], 1)
+	}
+	return true
 }
 
 // blocksHold checks the blocks of the data from lo to hi, both multiples of the block size or the data's end.
 func (r *pageRead) blocksHold(lo, hi int) bool {
+	r.s.key = r.plan.Loc.Key // r would be allocated for the sake of a slice of it
+	seed := segfile.Crc(0, r.s.key[:])
 	for ; lo < hi; lo += segfile.BlockSize {
 		a, b, c := r.between(lo, min(lo+segfile.BlockSize, hi))
-		if !segfile.CheckBlock(r.s.header[:r.plan.Header], r.plan.First+lo/segfile.BlockSize, a, b, c) {
+		if segfile.Crc(segfile.Crc(segfile.Crc(seed, a), b), c) != r.sumOf(r.plan.First+lo/segfile.BlockSize) {
 			return false
 		}
 	}
 	return true
+}
+
+func (r *pageRead) sumOf(block int) uint32 {
+	if r.known {
+		return atomic.LoadUint32(&r.sums[1+block])
+	}
+	return segfile.BlockSum(r.s.header[:r.plan.Header], block)
 }
 
 // readSlow waits for the device, no longer than the local deadline, and lets go of h. It reads into a buffer of its own, since a read that was

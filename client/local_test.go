@@ -24,9 +24,13 @@ type brokenFile struct {
 	err     error           // of every read
 	hang    <-chan struct{} // every read that may wait, waits for it
 	reading *atomic.Int64
+	calls   *atomic.Int64 // of readNow
 }
 
 func (f *brokenFile) readNow(v []unix.Iovec, want int, off int64) error {
+	if f.calls != nil {
+		f.calls.Add(1)
+	}
 	if f.block != nil && f.block.Load() {
 		return errWouldBlock
 	}
@@ -113,6 +117,47 @@ func TestBadPagesAreNeverServed(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestKnownSums: the header of a page of several blocks is read once; what is read after that is one call, and is checked none the less. The sums
+// stay known when the page is told of again, in another segment even.
+func TestKnownSums(t *testing.T) {
+	const page = 200_000 // four blocks
+	r := newRig(t)
+	o := r.object("a", 2*page, page)
+	s := r.storeAll(o)
+	var calls atomic.Int64
+	r.breakFiles(brokenFile{calls: &calls})
+	f := r.open("a")
+	count := func(want int64, off, n int) {
+		t.Helper()
+		before := calls.Load()
+		r.want(f, o, off, n)
+		if got := calls.Load() - before; got != want {
+			t.Fatalf("%d calls for %d bytes at %d, want %d", got, n, off, want)
+		}
+	}
+	count(2, 70_000, 100)
+	count(1, 140_000, 1000)
+	count(1, 0, page)
+	count(1, page, 10) // the header lies in front of the first block
+	count(1, page+70_000, 10)
+	r.damage(s, o, 0, func(b []byte) { b[64+140_500] ^= 1 })
+	count(1, 70_000, 100)
+	if r.remote() != 0 {
+		t.Fatal("not read locally")
+	}
+	r.want(f, o, 140_000, 1000)
+	if n := r.metric("alio_client_page_reads_total", "result=corrupt"); n != 1 || r.remote() != 1000 {
+		t.Fatalf("%v corrupt pages, %v bytes from the sidecar", n, r.remote())
+	}
+	r.store(o, 0)
+	r.want(f, o, 140_000, 1000) // asks where it is now
+	before := r.remote()
+	count(1, 140_000, 1000)
+	if r.remote() != before || r.count("open") != 2 {
+		t.Fatalf("%v bytes from the sidecar, calls %v", r.remote()-before, r.fake.calls)
 	}
 }
 

@@ -40,7 +40,7 @@ type Options struct {
 	OpenSegments int
 	// Views bounds how many objects' pages are remembered beside those of open Files (default 4,096).
 	Views int
-	// ViewMemory bounds the bytes of memory for that (default 64 MiB: about 1.4 million pages). One object may take half of it, also while
+	// ViewMemory bounds the bytes of memory for that (default 64 MiB: about 1.4 million pages of up to 64 KiB). One object may take half of it, also while
 	// Files have it open.
 	ViewMemory int64
 	// PutMemory bounds the bytes of pages that wait to be put, in client-filled mode (default 32 MiB). What does not fit is not put.

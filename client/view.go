@@ -26,6 +26,7 @@ type page struct {
 	length  uint32
 	record  uint32 // where its record starts, in units of segfile.Align; 0: nowhere any more. Atomic
 	segment uint32 // in table.segments
+	sums    uint32 // where the page has its place in table.sums; 0: it is one block, whose sum is read with it
 	touches uint32 // reads that were not told yet. Atomic
 }
 
@@ -39,22 +40,70 @@ func (p *page) void(record uint32) { atomic.CompareAndSwapUint32(&p.record, reco
 type table struct {
 	segments []*segment
 	pages    []page
+	sums     []uint32 // for each page of several blocks: 1 once its sums are known, then these. Atomic; the first is not used
+}
+
+// sumsOf is the page's place in sums; nil: it has none.
+func (t *table) sumsOf(p *page) []uint32 {
+	if p.sums == 0 {
+		return nil
+	}
+	return t.sums[p.sums:][:1+p.blocks()]
+}
+
+func (p *page) blocks() int { return (int(p.length) + segfile.BlockSize - 1) / segfile.BlockSize }
+
+// memory is what the page takes in a table, in bytes.
+func (p *page) memory() int64 {
+	if n := p.blocks(); n > 1 {
+		return pageBytes + 4*int64(1+n)
+	}
+	return pageBytes
+}
+
+// addPage appends a page, and what is known of its sums (nil: nothing).
+func (t *table) addPage(p page, known []uint32) {
+	p.sums, p.touches = 0, 0
+	if n := p.blocks(); n > 1 {
+		if len(t.sums) == 0 {
+			t.sums = append(t.sums, 0)
+		}
+		p.sums = uint32(len(t.sums))
+		t.sums = append(t.sums, make([]uint32, 1+n)...)
+		if known != nil && atomic.LoadUint32(&known[0]) == 1 {
+			for i := range known {
+				t.sums[int(p.sums)+i] = atomic.LoadUint32(&known[i])
+			}
+		}
+	}
+	t.pages = append(t.pages, p)
 }
 
 // Sizes of memory, in bytes, as they are counted against ViewMemory.
 const (
-	pageBytes    = 40
+	pageBytes    = 48
 	segmentBytes = 8
 	viewBytes    = 600 // a view beside its strings and its table
 )
 
 func (t *table) bytes() int64 {
-	return int64(cap(t.pages))*pageBytes + int64(cap(t.segments))*segmentBytes
+	return int64(cap(t.pages))*pageBytes + int64(cap(t.segments))*segmentBytes + 4*int64(cap(t.sums))
 }
 
 // from returns the first page that ends after off.
 func (t *table) from(off int64) int {
 	lo, hi := 0, len(t.pages)
+	if hi > 8 && off >= 0 { // most tables are of pages of one length: look where it would be then
+		if i := int(float64(off) / float64(t.pages[hi-1].end()) * float64(hi)); i < hi {
+			if t.pages[i].end() <= off {
+				lo = i + 1
+			} else if i == 0 || t.pages[i-1].end() <= off {
+				return i
+			} else {
+				hi = i
+			}
+		}
+	}
 	for lo < hi {
 		mid := int(uint(lo+hi) / 2)
 		if t.pages[mid].end() > off {
@@ -67,15 +116,18 @@ func (t *table) from(off int64) int {
 }
 
 // merged returns the table with what is told of some ranges in the place of what was known of them. ranges are in order and do not overlap; told
-// pages may reach beyond them. At most limit pages stay.
-func (t *table) merged(told *table, ranges []span, limit int) *table {
-	out := &table{pages: make([]page, 0, min(len(t.pages)+len(told.pages), limit))}
+// pages may reach beyond them. What would take more than limit bytes of memory is left out.
+func (t *table) merged(told *table, ranges []span, limit int64) *table {
+	out := &table{pages: make([]page, 0, min(len(t.pages)+len(told.pages), int(limit/pageBytes)))}
 	number := map[*segment]uint32{}
 	add := func(from *table, i int) {
 		p := &from.pages[i]
 		record := atomic.LoadUint32(&p.record)
 		seg := from.segments[p.segment]
-		if record == 0 || seg.retired.Load() || len(out.pages) >= limit {
+		if record == 0 || seg.retired.Load() {
+			return
+		}
+		if limit -= p.memory(); limit < 0 {
 			return
 		}
 		if n := len(out.pages); n > 0 && out.pages[n-1].end() > p.off {
@@ -87,7 +139,7 @@ func (t *table) merged(told *table, ranges []span, limit int) *table {
 			number[seg] = n
 			out.segments = append(out.segments, seg)
 		}
-		out.pages = append(out.pages, page{off: p.off, key: p.key, length: p.length, record: record, segment: n})
+		out.addPage(page{off: p.off, key: p.key, length: p.length, record: record, segment: n}, from.sumsOf(p))
 	}
 	// What was known stays where it touches neither the ranges nor a page that is told.
 	stays := func(p *page) bool {

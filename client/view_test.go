@@ -39,7 +39,7 @@ func TestMergedIsLikeAModel(t *testing.T) {
 			from := rng.Int64N(size)
 			ranges = addSpan(ranges, span{from, from + 1 + rng.Int64N(20)})
 		}
-		got := old.merged(told, ranges, 1000)
+		got := old.merged(told, ranges, 1<<20)
 		var want []page
 		usable := func(tab *table, p page) bool { return p.record != 0 && !tab.segments[p.segment].retired.Load() }
 		overlaps := func(p page, from, to int64) bool { return p.off < to && from < p.end() }
@@ -66,8 +66,33 @@ func TestMergedIsLikeAModel(t *testing.T) {
 			}
 		}
 	}
-	if n := len((&table{}).merged(random(), nil, 3).pages); n > 3 {
+	if n := len((&table{}).merged(random(), nil, 3*pageBytes).pages); n > 3 {
 		t.Fatalf("%d pages, 3 are the limit", n)
+	}
+}
+
+// TestFrom compares the search of a table with a walk through it.
+func TestFrom(t *testing.T) {
+	rng := rand.New(rand.NewPCG(seed(t), 7))
+	for range 2000 {
+		tab, off := &table{}, int64(rng.IntN(3))
+		length := 1 + rng.Int64N(10)
+		for range rng.IntN(40) {
+			if rng.IntN(10) == 0 {
+				length, off = 1+rng.Int64N(10), off+rng.Int64N(10)
+			}
+			tab.addPage(page{off: off, length: uint32(length)}, nil)
+			off += length
+		}
+		for at := range off + 5 {
+			want := slices.IndexFunc(tab.pages, func(p page) bool { return p.end() > at })
+			if want < 0 {
+				want = len(tab.pages)
+			}
+			if got := tab.from(at); got != want {
+				t.Fatalf("from(%d) of %+v is %d, want %d", at, tab.pages, got, want)
+			}
+		}
 	}
 }
 

@@ -20,8 +20,8 @@ func newViews(most int, memory int64) *views {
 	return &views{most: most, memory: memory, byKey: map[viewKey]*list.Element{}, order: list.New()}
 }
 
-// pageLimit is how many pages one view may hold: half of the memory.
-func (s *views) pageLimit() int { return int(s.memory / 2 / pageBytes) }
+// tableLimit is how much memory one object's table may take: half of it.
+func (s *views) tableLimit() int64 { return s.memory / 2 }
 
 // fresh returns the view of a key if it may be used without asking: it is fresh, or etag (may be "") is what it has and may confirm it.
 func (s *views) fresh(key viewKey, etag string) *view {
@@ -48,7 +48,7 @@ func (s *views) put(told *view, spans []span) *view {
 	if e := s.byKey[told.key]; e != nil {
 		v := e.Value.(*view)
 		if v.object.Version == told.object.Version && v.object.Size == told.object.Size && v.object.Version != "" && !v.changed.Load() {
-			v.update(told.table.Load(), spans, s.pageLimit())
+			v.update(told.table.Load(), spans, s.tableLimit())
 			v.fresh.Store(told.fresh.Load())
 			v.trusts.Store(told.trusts.Load())
 			s.order.MoveToFront(e)
@@ -58,8 +58,8 @@ func (s *views) put(told *view, spans []span) *view {
 		}
 		s.remove(e)
 	}
-	if t := told.table.Load(); len(t.pages) > s.pageLimit() {
-		told.table.Store((&table{}).merged(t, nil, s.pageLimit()))
+	if t := told.table.Load(); t.bytes() > s.tableLimit() {
+		told.table.Store((&table{}).merged(t, nil, s.tableLimit()))
 	}
 	s.byKey[told.key] = s.order.PushFront(told)
 	s.charge(told)
@@ -68,7 +68,7 @@ func (s *views) put(told *view, spans []span) *view {
 }
 
 // update puts what was told of some spans in the place of what was known of them.
-func (v *view) update(told *table, ranges []span, limit int) {
+func (v *view) update(told *table, ranges []span, limit int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.table.Store(v.table.Load().merged(told, ranges, limit))

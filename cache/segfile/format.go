@@ -168,12 +168,6 @@ func CheckBlocks(header []byte, first int, data []byte) bool {
 	return true
 }
 
-// CheckBlock compares the sum of one block, given as pieces that follow one another, with the header's; header is the record's, already
-// trusted. For readers that have the block's bytes in several buffers.
-func CheckBlock(header []byte, block int, pieces ...[]byte) bool {
-	sum := Crc(0, header[8:24])
-	for _, p := range pieces {
-		sum = Crc(sum, p)
-	}
-	return le.Uint32(header[recordFixed+4*block:]) == sum
-}
+// BlockSum returns the sum of a block: CRC32C of the page's key and the block's bytes, so that it depends on nothing but the page's content. header is
+// the record's, already trusted. For readers that have a block's bytes in several buffers.
+func BlockSum(header []byte, block int) uint32 { return le.Uint32(header[recordFixed+4*block:]) }
