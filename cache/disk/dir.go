@@ -100,7 +100,7 @@ func (t *Tier) checkOwner() (ours bool, err error) {
 		switch e.Name {
 		case identityFile:
 			return true, nil
-		case identityTemp, lockFile, lostFound: // what a start that was interrupted, or mkfs, leaves
+		case identityTemp, lockFile, lostFound, punchProbe, probeFile: // what a start that was interrupted, or mkfs, leaves
 		default:
 			foreign = e.Name
 		}

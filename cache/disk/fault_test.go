@@ -319,7 +319,8 @@ func TestHungWriteDoesNotBlockClose(t *testing.T) {
 func TestRemoveFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, ff, m, _ := faultyTier(t, nil)
-		ff.Add(vfs.Rule{Op: vfs.OpRemove, Glob: "*.seg", Err: syscall.EROFS})
+		ff.Add(vfs.Rule{Op: vfs.OpRemove, Glob: "*.seg*", Err: syscall.EROFS})
+		renamed := ff.Add(vfs.Rule{Op: vfs.OpRename, Glob: "*.seg", Err: syscall.EROFS})
 		for n := range uint64(400) {
 			k, data := sizedPage(n, 60_000)
 			if h.put(k, 0, data) {
@@ -329,8 +330,23 @@ func TestRemoveFails(t *testing.T) {
 				t.Fatalf("%d bytes allocated", got)
 			}
 		}
+		if n := h.Stats().Pages; n < 150 {
+			t.Fatalf("%d pages are left although no segment could be removed", n)
+		}
+		renamed() // now they lose their names and their room, and only the last step fails
+		wait(2 * removeRetry)
+		for n := uint64(2000); n < 2400; n++ {
+			k, data := sizedPage(n, 60_000)
+			if !h.put(k, 0, data) {
+				t.Fatalf("not stored: %+v", h.Stats())
+			}
+		}
 		ff.Clear()
 		wait(2 * removeRetry)
+		synctest.Wait()
+		if infos, err := m.ReadDir("/cache/" + segmentsDir); err != nil || len(infos) > h.o.mostSegments() {
+			t.Fatalf("%d files, %v", len(infos), err)
+		}
 		k, data := sizedPage(1000, 60_000)
 		if !h.put(k, 0, data) {
 			t.Fatalf("not stored once segments can be removed again: %+v", h.Stats())

@@ -128,7 +128,7 @@ func (m *model) fault() {
 	m.ff.Add(vfs.Rule{Op: vfs.OpReadNow, Err: vfs.ErrWouldBlock})
 	for range 1 + m.rng.IntN(2) {
 		r := vfs.Rule{From: 1 + m.rng.IntN(20), For: 1 + m.rng.IntN(5), Glob: "*.seg"}
-		switch m.rng.IntN(9) {
+		switch m.rng.IntN(11) {
 		case 0:
 			r.Op, r.Err, r.Short = vfs.OpWrite, syscall.ENOSPC, m.rng.IntN(200_000)
 		case 1:
@@ -140,7 +140,7 @@ func (m *model) fault() {
 		case 4:
 			r.Op, r.Flip = vfs.OpReadNow, 1+m.rng.Int64N(100_000)
 		case 5:
-			r.Op, r.Err = vfs.OpRemove, syscall.EIO
+			r.Op, r.Err, r.Glob = vfs.OpRemove, syscall.EIO, "*.seg*"
 			m.noRemove = true
 		case 6:
 			r.Op, r.Err = vfs.OpCreate, syscall.ENOSPC
@@ -148,6 +148,11 @@ func (m *model) fault() {
 			r.Op, r.Err = vfs.OpTruncate, syscall.EIO
 		case 8:
 			r.Op, r.Err = vfs.OpPreallocate, syscall.ENOSPC
+		case 9:
+			r.Op, r.Err = vfs.OpRename, syscall.ENOSPC
+		case 10:
+			r.Op, r.Err = vfs.OpPunch, syscall.EIO
+			m.noRemove = true
 		}
 		m.ff.Add(r)
 	}

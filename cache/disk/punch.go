@@ -126,8 +126,9 @@ func (t *Tier) closeGrave(s *segment) {
 	}
 }
 
-// reap goes on with the segments that nobody here holds any more and whose grace is over.
-func (t *Tier) reap() { t.reapFor(-1) }
+// reap goes on with the segments that nobody here holds any more and whose grace is over, or with all while there is more than the limit (a start
+// may find that).
+func (t *Tier) reap() { t.reapFor(0) }
 
 // reapFor goes on with segments of any age, the oldest first, until there is room for so many bytes more. Only the writer calls it.
 func (t *Tier) reapFor(bytes int64) {
@@ -138,7 +139,7 @@ func (t *Tier) reapFor(bytes int64) {
 	t.graves = append(t.graves, dead...)
 	rest := t.graves[:0]
 	for i, s := range t.graves {
-		hurry := bytes >= 0 && t.used.Load()+bytes > t.o.Size && s.grave.punched.IsZero()
+		hurry := t.used.Load()+bytes > t.o.Size && s.grave.punched.IsZero()
 		due := time.Now().Compare(s.grave.due) >= 0
 		if (hurry || due) && t.bury(s, len(t.graves) > mostGraves && !s.grave.punched.IsZero()) {
 			continue
@@ -218,6 +219,7 @@ func (t *Tier) giveBack(s *segment, last bool) bool {
 			g.due = now.Add(regrave) // some file systems free it later
 			return false
 		}
+		t.discount(s)
 	}
 	if g.path == "" {
 		return true
@@ -229,6 +231,13 @@ func (t *Tier) giveBack(s *segment, last bool) bool {
 	}
 	g.path = ""
 	return true
+}
+
+// discount stops counting a removed segment, but for the block that its name may take.
+func (t *Tier) discount(s *segment) {
+	less := s.charge.Swap(wholeBlocks(1)) - wholeBlocks(1)
+	t.used.Add(-less)
+	t.dying.Add(-less)
 }
 
 // punchOut punches a removed segment. One that a start has opened is open for reading only.

@@ -60,7 +60,7 @@ func testLoad(t *testing.T, dir string, own bool, goal int) {
 	_, _ = rand.NewChaCha8([32]byte{9}).Read(l.base)
 	l.fleet = newFleet(t, 2, func(o *DevicesOptions) {
 		o.CheckEvery = 10 * time.Millisecond
-		o.Each.Sync, o.Each.ReadDeadline, o.Each.Readers, o.Each.FailAfter = SyncNever, 20*time.Millisecond, 8, 1000
+		o.Each.Sync, o.Each.ReadDeadline, o.Each.Readers, o.Each.FailAfter = SyncNever, 20*time.Millisecond, 8, 1<<40
 		o.Each.WriteQueue, o.Each.Grace = 8<<20, 20*time.Millisecond
 		o.Each.Log = zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel)
 		for i := range o.Dirs {
