@@ -135,9 +135,7 @@ func makeRecords() any {
 		b := segfile.AppendRecord(nil, h.Seed(), off, key, uint8(i), data)
 		r := recordVector{Offset: off, Key: key[:], Class: uint8(i), Length: n, Generator: uint32(i), DataCRC: segfile.Crc(0, data),
 			Header: b[:segfile.RecordHeaderSize(n)], Size: int64(len(b))}
-		for _, sum := range putPage(grant{0, int64(n), key}, data).GetCrc32C() {
-			r.Sums = append(r.Sums, sum)
-		}
+		r.Sums = append(r.Sums, putPage(grant{0, int64(n), key}, data).GetCrc32C()...)
 		v.Records = append(v.Records, r)
 		for _, part := range [][2]int{{0, n}, {n / 2, 1}, {n - 1, 1}, {n / 3, n / 3}} {
 			if part[1] > 0 {

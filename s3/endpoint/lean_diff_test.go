@@ -92,7 +92,10 @@ type diffGen struct {
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
-func (g *diffGen) odd() bool { return !g.tame && g.r.IntN(8) == 0 }
+func (g *diffGen) odd() bool { return g.once(8) }
+
+// once is true once in n times, and never for a tame request.
+func (g *diffGen) once(n int) bool { return !g.tame && g.r.IntN(n) == 0 }
 
 func (g *diffGen) escape(s string) string {
 	var b strings.Builder
@@ -147,7 +150,7 @@ func (g *diffGen) request() (raw []byte, method string, closing bool) {
 	host := pick(g.r, "localhost:9000", "localhost:9000", "lake.s3.example", "LAKE.S3.example:80", "[::1]:9000")
 	g.virtual = g.domain && strings.Contains(host, "example")
 	method = "GET"
-	if g.odd() || g.odd() {
+	if g.once(4) {
 		method = pick(g.r, "HEAD", "PUT", "DELETE", "POST")
 	}
 	path, query := g.target()
@@ -242,7 +245,7 @@ func (g *diffGen) sign(method, path, query string, h [][2]string) [][2]string {
 // spell writes a request, sometimes not as one should.
 func (g *diffGen) spell(method, target string, h [][2]string, body string) (raw []byte, closing bool) {
 	version, eol := "HTTP/1.1", "\r\n"
-	if g.odd() && g.odd() {
+	if g.once(64) {
 		closing = true
 		switch g.r.IntN(9) {
 		case 0:
