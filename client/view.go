@@ -51,6 +51,14 @@ func (t *table) sumsOf(p *page) []uint32 {
 	return t.sums[p.sums:][:1+p.blocks()]
 }
 
+// sumsOfKey is sumsOf the same page in this table, nil if it is not there.
+func (t *table) sumsOfKey(p *page) []uint32 {
+	if i := t.from(p.off); p.blocks() > 1 && i < len(t.pages) && t.pages[i].key == p.key && t.pages[i].length == p.length {
+		return t.sumsOf(&t.pages[i])
+	}
+	return nil
+}
+
 func (p *page) blocks() int { return (int(p.length) + segfile.BlockSize - 1) / segfile.BlockSize }
 
 // memory is what the page takes in a table, in bytes.
@@ -139,7 +147,7 @@ func (t *table) merged(told *table, ranges []span, limit int64) *table {
 			number[seg] = n
 			out.segments = append(out.segments, seg)
 		}
-		out.addPage(page{off: p.off, key: p.key, length: p.length, record: record, segment: n}, from.sumsOf(p))
+		out.addPage(page{off: p.off, key: p.key, length: p.length, record: record, segment: n}, t.sumsOfKey(p))
 	}
 	// What was known stays where it touches neither the ranges nor a page that is told.
 	stays := func(p *page) bool {
