@@ -100,7 +100,7 @@ func TestReadersWhileEvicting(t *testing.T) {
 	}
 	defer ff.Add(vfs.Rule{Op: vfs.OpReadNow, Err: vfs.ErrWouldBlock, From: 500, For: 200})() // some of them the slow way
 	rng := rand.New(rand.NewPCG(s, 99))
-	for range 700 {
+	for range 500 {
 		k, data := sizedPage(rng.Uint64N(500), 50_000)
 		h.put(k, uint8(rng.IntN(3)), data)
 	}
