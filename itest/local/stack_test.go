@@ -79,14 +79,19 @@ type process struct {
 }
 
 func newMachine(t testing.TB, size, segment int64, rules ...freshness.Rule) *machine {
-	short, err := os.MkdirTemp("", "al")
-	need(t, err)
-	t.Cleanup(func() { os.RemoveAll(short) })
-	m := &machine{t: t, store: mem.New("lake"), data: map[string][]byte{}, dir: filepath.Join(t.TempDir(), "cache"), socket: filepath.Join(short, "s"),
-		size: size, segment: segment, rules: rules}
+	m := newStopped(t)
+	m.size, m.segment, m.rules = size, segment, rules
 	m.start()
 	t.Cleanup(m.kill)
 	return m
+}
+
+// newStopped is a machine without a sidecar.
+func newStopped(t testing.TB) *machine {
+	short, err := os.MkdirTemp("", "al")
+	need(t, err)
+	t.Cleanup(func() { os.RemoveAll(short) })
+	return &machine{t: t, store: mem.New("lake"), data: map[string][]byte{}, dir: filepath.Join(t.TempDir(), "cache"), socket: filepath.Join(short, "s")}
 }
 
 func (m *machine) put(path string, size int, s uint64) {
