@@ -233,8 +233,12 @@ func TestHitAllocations(t *testing.T) {
 		ctx, off := context.Background(), int64(0)
 		check := func(what string, want float64, f func()) {
 			t.Helper()
-			if got := testing.AllocsPerRun(500, f); got > want {
-				t.Errorf("%s, %s: %v allocations, want %v", name, what, got, want)
+			least := math.Inf(1) // the race detector makes sync.Pool lose things on purpose, so not each round counts
+			for range 100 {
+				least = min(least, testing.AllocsPerRun(5, f))
+			}
+			if least > want {
+				t.Errorf("%s, %s: %v allocations, want %v", name, what, least, want)
 			}
 		}
 		check("ReadPage", 0, func() {
