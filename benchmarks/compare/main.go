@@ -126,6 +126,11 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	if o.results != "" { // found out before the minutes of measuring, not after
+		if err := os.MkdirAll(o.results, 0o755); err != nil {
+			return err
+		}
+	}
 	cells, err := measure(ctx, o, data, field)
 	if err != nil {
 		return err
