@@ -673,7 +673,7 @@ type OpenRequest struct {
 	Files         []*OpenFile            `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`            // none: only touches and generation
 	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"` // of the last OpenReply; 0: the client knows no places
 	Touches       *Touches               `protobuf:"bytes,3,opt,name=touches,proto3" json:"touches,omitempty"`
-	Tag           string                 `protobuf:"bytes,4,opt,name=tag,proto3" json:"tag,omitempty"` // for what the client reads (a query, a job), for the sidecar's logs and metrics; at most 128 bytes
+	Tag           string                 `protobuf:"bytes,4,opt,name=tag,proto3" json:"tag,omitempty"` // for what the client reads (a query, a job); the sidecar's log has it at level debug; at most 128 bytes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -38,6 +38,10 @@ func (v *service) Open(ctx context.Context, req *apiv1.OpenRequest) (*apiv1.Open
 	if err := v.s.touch(req.Touches); err != nil {
 		return nil, err
 	}
+	if req.Tag != "" {
+		v.s.opts.Logger.Debug().Str("tag", req.Tag).Int("files", len(req.Files)).Int("local_pages", len(req.GetTouches().GetCounts())).
+			Uint64("local_bytes", req.GetTouches().GetBytes()).Msg("a client opened files and told what it had read itself")
+	}
 	reply := &apiv1.OpenReply{Files: make([]*apiv1.OpenedFile, len(req.Files))}
 	v.s.retired(req.Generation, reply) // before any place is looked up: what is retired meanwhile is told next time
 	found, err := v.s.locateAll(ctx, x, req.Files)

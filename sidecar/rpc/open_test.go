@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"google.golang.org/grpc/codes"
 
 	apiv1 "github.com/alio-lake/alio/api/v1"
@@ -326,6 +328,29 @@ func TestOpenAppliesTouchesAndTellsRetirements(t *testing.T) {
 		}
 	}
 }
+
+// The log, at level debug, tells for what a client reads.
+func TestATagIsLogged(t *testing.T) {
+	var mu sync.Mutex
+	var log bytes.Buffer
+	write := writer(func(b []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return log.Write(b)
+	})
+	r := newRig(t, func(p *parts) { p.rpc.Logger = zerolog.New(write) })
+	_, err := r.Open(ctxOf(t), &apiv1.OpenRequest{Tag: "query 7", Touches: &apiv1.Touches{Keys: make([]byte, 16), Counts: []uint32{1}, Bytes: 99}})
+	check(t, err)
+	mu.Lock()
+	defer mu.Unlock()
+	if text := log.String(); !strings.Contains(text, `"tag":"query 7"`) || !strings.Contains(text, `"local_bytes":99`) {
+		t.Errorf("the log says %q", text)
+	}
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(b []byte) (int, error) { return w(b) }
 
 // Place puts every page, at a length that none has.
 func (p *fakePlaces) Place(cache.Key) (cache.Place, bool) { return cache.Place{Length: 1}, true }
