@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -95,6 +96,8 @@ func (f stepFile) PunchHole(off, length int64) error {
 type crasher struct {
 	t        *testing.T
 	rng      *rand.Rand
+	tears    *rand.Rand // of step, which runs beside the test
+	mu       sync.Mutex // in step
 	o        Options
 	mem      *vfs.Mem
 	tier     *Tier // nil until it is open
@@ -128,6 +131,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 			c := &crasher{t: t, steps: map[vfs.Op]int{}}
 			for round := range rounds {
 				c.rng = rand.New(rand.NewPCG(s+uint64(round), uint64(mode)))
+				c.tears = rand.New(rand.NewPCG(s+uint64(round), uint64(mode)+2))
 				c.history(mode)
 			}
 			for _, op := range []vfs.Op{vfs.OpCreate, vfs.OpWrite, vfs.OpSync, vfs.OpTruncate, vfs.OpPreallocate, vfs.OpPunch, vfs.OpRename, vfs.OpRemove, vfs.OpMkdir, vfs.OpSyncDir} {
@@ -192,6 +196,8 @@ func (c *crasher) close(h *harness) {
 
 // step is called before each call that changes the file system, on the goroutine that makes it, where nothing may end the test at once.
 func (c *crasher) step(op vfs.Op, name string) {
+	c.mu.Lock() // the writer's goroutine, or, while a tier starts or ends, the test's
+	defer c.mu.Unlock()
 	if c.t.Failed() {
 		return
 	}
@@ -204,7 +210,7 @@ func (c *crasher) step(op vfs.Op, name string) {
 	for what, left := range map[string]struct {
 		mem  *vfs.Mem
 		must []uint64
-	}{"what was synced": {c.mem.CrashClone(nil), sealed}, "torn": {c.mem.CrashClone(c.rng), sealed}, "killed": {c.mem.Clone(), stored}} {
+	}{"what was synced": {c.mem.CrashClone(nil), sealed}, "torn": {c.mem.CrashClone(c.tears), sealed}, "killed": {c.mem.Clone(), stored}} {
 		if err := c.check(left.mem, left.must); err != nil {
 			c.t.Errorf("step %d, before %s of %s, %s: %v", c.total, op, name, what, err)
 		}

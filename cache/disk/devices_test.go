@@ -175,12 +175,16 @@ func TestOneDevice(t *testing.T) {
 	if _, err := f.Read(t.Context(), k, 9_000, 1, 9_000); !errors.Is(err, cache.ErrAbsent) {
 		t.Fatalf("a range beyond the page: %v", err)
 	}
-	if n := testing.AllocsPerRun(100, func() {
-		b, err := f.Read(context.Background(), k, len(data), 0, 100)
-		need(t, err)
-		b.Free()
-	}); n > 0.5 {
-		t.Errorf("%v allocations a hit", n)
+	least := 1.0 // the race detector makes sync.Pool lose buffers on purpose, so not each round counts
+	for range 50 {
+		least = min(least, testing.AllocsPerRun(3, func() {
+			b, err := f.Read(context.Background(), k, len(data), 0, 100)
+			need(t, err)
+			b.Free()
+		}))
+	}
+	if least > 0 {
+		t.Errorf("%v allocations a hit", least)
 	}
 	if d := f.Directories(); len(d) != 1 || d[0].Path != "/disk0" || len(d[0].ID) != 32 {
 		t.Fatalf("%+v", d)
@@ -194,7 +198,7 @@ func TestOneDevice(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
-	if hits, absent := f.metric("alio_disk_reads_total", 0, "hit"), f.metric("alio_disk_reads_total", 0, "absent"); hits != 141 || absent != 1 {
+	if hits, absent := f.metric("alio_disk_reads_total", 0, "hit"), f.metric("alio_disk_reads_total", 0, "absent"); hits != 240 || absent != 1 {
 		t.Errorf("%v hits, %v absent", hits, absent)
 	}
 	f.stop()
