@@ -48,7 +48,7 @@ type Object struct {
 
 // Part is an immutable piece of an object. Its ID names content: equal ids, equal bytes, for ever.
 type Part struct {
-	ID     string
+	ID     string // "": the bytes may still change (a block under construction); they are read through, never cached
 	Offset int64 // of the part within the object
 	Length int64
 }

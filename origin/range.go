@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 )
@@ -65,4 +66,15 @@ func RetryAfter(err error) time.Duration {
 		return e.RetryAfter
 	}
 	return 0
+}
+
+// Writer is the optional capability of an origin that does not speak S3 but lets objects be written and removed. Find it with As; the
+// wrappers limit and meter pass it through, and answer ErrUnsupported if what they wrap has none.
+type Writer interface {
+	// Put writes the whole object, in the place of whatever the path named before, and returns what was written. size is the body's
+	// length in bytes, or -1 if it is not known. The object appears whole or not at all. It never retries: body can be read only once.
+	Put(ctx context.Context, path string, body io.Reader, size int64) (Object, error)
+
+	// Delete removes the object. A path that names nothing is no error.
+	Delete(ctx context.Context, path string) error
 }
