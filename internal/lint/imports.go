@@ -24,7 +24,7 @@ var Imports = []Allowance{
 	{[]string{"s3"}, []string{"origin", "internal/*"}},
 	{[]string{"s3/endpoint"}, []string{"origin", "internal/*"}},
 	{[]string{"cache/policy"}, nil},
-	{[]string{"cache/segfile"}, nil},
+	{[]string{"cache/segfile"}, []string{"internal/*"}},
 	{[]string{"cache"}, []string{"cache/policy", "cache/segfile", "origin", "internal/*"}},
 	{[]string{"cache/disk"}, []string{"cache", "cache/segfile", "internal/*"}},
 	{[]string{"formats", "formats/*"}, []string{"formats", "formats/*"}},
