@@ -1,0 +1,3 @@
+package gcs
+
+import _ "cloud.google.com/go/storage"
