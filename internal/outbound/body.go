@@ -25,20 +25,21 @@ func Exactly(r io.ReadCloser, n int64, fail func(error) error) *Body {
 	return &Body{r: r, left: n, fail: fail}
 }
 
-// Read never ends in io.EOF before the last announced byte, and never returns one more.
+// Read never ends in io.EOF before the last announced byte, and never returns one more. An error that comes with the last byte counts: it may
+// say that the sum of all is wrong.
 func (b *Body) Read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, b.fail(ErrClosed)
 	}
-	if b.left == 0 {
-		return 0, io.EOF
-	}
 	if b.done != nil {
 		return 0, b.done
 	}
+	if b.left == 0 {
+		return 0, io.EOF
+	}
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
-	if b.left == 0 {
+	if b.left == 0 && (err == nil || err == io.EOF) {
 		return n, io.EOF
 	}
 	if err == io.EOF {

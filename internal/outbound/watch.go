@@ -65,6 +65,7 @@ func Watch(b io.ReadCloser, limit time.Duration, cancel context.CancelFunc) *Wat
 	return &Watched{ReadCloser: b, guard: newGuard(limit, cancel)}
 }
 
+// Read fails with ErrStalled where no byte came in time.
 func (w *Watched) Read(p []byte) (int, error) { return w.guard.step(w.ReadCloser.Read, p) }
 
 // Close ends the request. It may be called more than once.
@@ -85,6 +86,7 @@ func WatchWriter(w io.Writer, limit time.Duration, cancel context.CancelFunc) *W
 	return &WatchedWriter{Writer: w, guard: newGuard(limit, cancel)}
 }
 
+// Write fails with ErrStalled where no byte was taken in time.
 func (w *WatchedWriter) Write(p []byte) (int, error) { return w.guard.step(w.Writer.Write, p) }
 
 // End stops watching; the request goes on.

@@ -1,3 +1,0 @@
-package gcs
-
-import _ "cloud.google.com/go/storage"
