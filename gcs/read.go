@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -39,7 +38,7 @@ func (o *Origin) Read(ctx context.Context, req origin.ReadRequest) (origin.Conte
 		cancel()
 		return o.refused(ctx, req, x, err)
 	}
-	w := outbound.Watch(&summed{r: r, whole: x.status == http.StatusOK, left: x.length}, o.opts.StallTimeout, cancel)
+	w := outbound.Watch(r, o.opts.StallTimeout, cancel) // of a whole object, r compares the CRC32C at its end
 	c, err := o.content(req, x)
 	if err != nil {
 		_ = w.Close() // the answer's fault is the error
@@ -143,20 +142,3 @@ func (o *Origin) cut(ctx context.Context, path string, x *exchange, err error) e
 	}
 	return o.broke(ctx, "read", path, err)
 }
-
-// summed reads a whole body to its very end, which is where the client compares the object's CRC32C. The client cannot check a part of one.
-type summed struct {
-	r     io.ReadCloser
-	whole bool
-	left  int64
-}
-
-func (s *summed) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	if s.left -= int64(n); s.whole && s.left == 0 && err == nil {
-		_, err = s.r.Read(make([]byte, 1))
-	}
-	return n, err
-}
-
-func (s *summed) Close() error { return s.r.Close() }

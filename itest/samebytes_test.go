@@ -158,7 +158,7 @@ func raceReaders(t *testing.T, behind store, door *awss3.Client, device *vfs.Fau
 	wg.Go(func() { // the writer, and now and then a fault of the device
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
-		for ctx.Err() == nil {
+		for ctx.Err() == nil && !t.Failed() {
 			<-tick.C
 			write(rng, keys[rng.IntN(len(keys))])
 			sicken(device, rng)
