@@ -151,7 +151,7 @@ func raceReaders(t *testing.T, behind store, door *awss3.Client, device *vfs.Fau
 	for _, k := range keys {
 		write(rng, k)
 	}
-	const enough = 1500
+	const enough = 700
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
