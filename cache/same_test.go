@@ -75,6 +75,7 @@ func (w *world) overwrite(rnd *rand.Rand, i int) {
 		data = data[:n:n]
 		obj, err = w.store.Truncate(obj.Path, int64(n))
 		if rnd.IntN(2) == 0 && err == nil { // as long as before, with other bytes
+			w.versions[obj.Path+"@"+string(obj.Version)] = data
 			more := randomBytes(rnd.Uint64(), size-n)
 			data = slices.Concat(data, more)
 			obj, err = w.store.Append(obj.Path, more, false)
