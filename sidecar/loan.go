@@ -44,7 +44,7 @@ func (s *Sidecar) Fill(ctx context.Context, mount string, obj *origin.Object, of
 	if err != nil {
 		return 0, err
 	}
-	r := &reading{s: s, mount: mount, origin: o, key: bookKey(mount, obj.Path)}
+	r := &reading{s: s, mount: mount, origin: o, key: o.key(obj.Path)}
 	pages, err := r.pages(ctx, obj, off, n)
 	if err != nil {
 		return 0, err

@@ -34,7 +34,7 @@ func (s *Sidecar) Locate(ctx context.Context, mount, path, etag string) (Located
 	if err := req.Validate(); err != nil {
 		return Located{}, err
 	}
-	r := &reading{s: s, mount: mount, origin: o, req: req, key: bookKey(mount, path)}
+	r := &reading{s: s, mount: mount, origin: o, req: req, key: o.key(path)}
 	var mine handover
 	a, _, err := s.objects.Get(ctx, r.key, s.maxAge(mount, path, etag, false),
 		func(ctx context.Context) (origin.Object, error) { return r.ask(ctx, &mine) })
@@ -70,7 +70,7 @@ func (r *reading) view(ctx context.Context, obj *origin.Object) (*cache.View, er
 
 // freshFor is what is left of an answer's greatest age.
 func (s *Sidecar) freshFor(mount, path string, sent time.Time) time.Duration {
-	age := s.rules.MaxAge(mount, path, freshness.Object)
+	age := s.rules().MaxAge(mount, path, freshness.Object)
 	if age == freshness.Forever {
 		return freshness.Forever
 	}
@@ -109,12 +109,13 @@ func (s *Sidecar) LocateClient(ctx context.Context, f ClientFile) (Located, erro
 // Invalidate says that a path, or everything below a prefix, was written by other means: nothing that was sent for until now is believed
 // any more. It touches no page: those are of versions.
 func (s *Sidecar) Invalidate(mount, path string, prefix bool) error {
-	if _, err := s.mount(mount); err != nil {
+	m, err := s.mount(mount)
+	if err != nil {
 		return err
 	}
-	s.fence(mount, path)
+	s.fence(m, path)
 	if prefix {
-		full := bookKey(mount, path)
+		full := m.key(path)
 		s.objects.FenceBelow(func(key string) bool { return strings.HasPrefix(key, full) })
 		s.lists.FenceAll(func(key string) bool {
 			listed := prefixOf(key)

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
@@ -79,14 +80,8 @@ func (o *Options) setDefaults() {
 // Validate reports every fault at once.
 func (o *Options) Validate() error {
 	var faults []error
-	if len(o.Mounts) == 0 {
-		faults = append(faults, errors.New("no mounts: name at least one origin, as in --mount lake=s3://bucket"))
-	}
-	for name := range o.Mounts {
-		if err := CheckMountName(name); err != nil {
-			faults = append(faults, err)
-		}
-	}
+	_, err := newNamespace(nil, o.Mounts, o.Rules)
+	faults = append(faults, err)
 	if o.Pages == nil {
 		faults = append(faults, errors.New("no page cache"))
 	}
@@ -117,7 +112,6 @@ func CheckMountName(name string) error {
 // Run and no Close; requests to origins that nobody waits for any more end by themselves.
 type Sidecar struct {
 	opts    Options
-	rules   *freshness.Rules
 	objects *freshness.Book[origin.Object]
 	lists   *freshness.Book[origin.Listing]
 	layouts *layouts
@@ -125,6 +119,9 @@ type Sidecar struct {
 	runs    *freshness.Book[struct{}] // first reads of objects whose version is known but whose layout is not
 	budget  *semaphore.Weighted       // bytes of runs
 	metrics *metrics
+
+	namespace atomic.Pointer[namespace]
+	reloading sync.Mutex
 }
 
 // New makes a Sidecar.
@@ -133,12 +130,13 @@ func New(opts Options) (*Sidecar, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, fmt.Errorf("sidecar: %w", err)
 	}
-	rules, err := freshness.NewRules(opts.Rules)
-	if err != nil {
-		return nil, err
-	}
-	s := &Sidecar{opts: opts, rules: rules, layouts: newLayouts(opts.LayoutMemory),
+	s := &Sidecar{opts: opts, layouts: newLayouts(opts.LayoutMemory),
 		hot: newHotFiles(opts.MetadataMemory / 8), metrics: newMetrics(opts.Registerer)}
+	first, err := newNamespace(nil, opts.Mounts, opts.Rules)
+	if err != nil {
+		return nil, fmt.Errorf("sidecar: %w", err)
+	}
+	s.namespace.Store(first)
 	keep := func(err error) bool { return errors.Is(err, origin.ErrNotFound) }
 	s.objects = freshness.NewBook(freshness.Options[origin.Object]{
 		Limit: opts.MetadataMemory * 5 / 8, Weigh: weighObject, Merge: mergeObject, Keep: keep})
@@ -148,27 +146,6 @@ func New(opts Options) (*Sidecar, error) {
 		Limit: opts.MetadataMemory / 4, Weigh: weighListing, Keep: keep})
 	return s, nil
 }
-
-// Mounts names the mounts, sorted.
-func (s *Sidecar) Mounts() []string {
-	names := make([]string, 0, len(s.opts.Mounts))
-	for name := range s.opts.Mounts {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return names
-}
-
-func (s *Sidecar) mount(name string) (origin.Origin, error) {
-	o, ok := s.opts.Mounts[name]
-	if !ok {
-		return nil, fmt.Errorf("%w: %q (there are: %s)", origin.ErrUnknownMount, name, strings.Join(s.Mounts(), ", "))
-	}
-	return o, nil
-}
-
-// bookKey joins mount and path; no mount name holds a slash.
-func bookKey(mount, path string) string { return mount + "/" + path }
 
 // objectOverhead is about what Go spends on an entry beside its strings: the map slot, the list element, the structs.
 const objectOverhead = 400
