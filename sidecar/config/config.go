@@ -9,7 +9,8 @@ import (
 
 // Config is everything that a sidecar can be told. The zero Config is not usable: begin with Default.
 type Config struct {
-	// The origins, each under the name by which clients ask for it (at the S3 endpoint: the bucket). A sidecar needs at least one.
+	// The origins, each under the name by which clients ask for it (at the S3 endpoint: the bucket). A name such as lake/archive mounts an origin below
+	// another one, or below nothing; the longest name that fits a path answers for it. A sidecar needs at least one.
 	Mounts map[string]Mount `yaml:"mounts"`
 	// The page cache.
 	Cache Cache `yaml:"cache"`
@@ -23,36 +24,6 @@ type Config struct {
 	Log Log `yaml:"log"`
 	// How long requests under way may take to finish after SIGTERM or SIGINT; what is left then is cut off.
 	ShutdownGrace config.Duration `yaml:"shutdown_grace"`
-}
-
-// Mount is one origin under one name.
-type Mount struct {
-	// What is mounted: s3://bucket, or s3://bucket/prefix for a part of it.
-	URI string `yaml:"uri"`
-	// How an S3 origin is reached.
-	S3 S3 `yaml:"s3"`
-	// Repeated attempts after throttling, timeouts and server errors.
-	Retry Retry `yaml:"retry"`
-	// What this sidecar may ask of the origin.
-	Limits Limits `yaml:"limits"`
-}
-
-// S3 says how an S3 origin is reached.
-type S3 struct {
-	// URL of the S3 service, such as https://minio.example.com:9000. Empty: AWS, in the region.
-	Endpoint string `yaml:"endpoint"`
-	// Region to sign for. Empty: what the AWS environment says (AWS_REGION, shared files), else us-east-1.
-	Region string `yaml:"region"`
-	// Put the bucket into the path instead of the host name; most servers other than AWS need it.
-	PathStyle bool `yaml:"path_style"`
-	// Static key. Empty: the AWS default chain (environment, shared files, web identity, container and instance roles).
-	AccessKeyID config.EnvString `yaml:"access_key_id"`
-	// Secret of the static key. Write ${NAME} to take it from the environment.
-	SecretAccessKey config.Secret `yaml:"secret_access_key"`
-	// Session token of a temporary static key. Write ${NAME} to take it from the environment.
-	SessionToken config.Secret `yaml:"session_token"`
-	// Send unsigned requests, for public buckets.
-	Anonymous bool `yaml:"anonymous"`
 }
 
 // Retry is how long and how often an origin is asked again.
@@ -224,17 +195,6 @@ func Default() *Config {
 		ShutdownGrace: 10 * second,
 	}
 }
-
-// DefaultMount returns a Mount with every default and no URI.
-func DefaultMount() Mount {
-	return Mount{
-		Retry:  Retry{Attempts: 6, MaxElapsed: 30 * second},
-		Limits: Limits{Concurrency: 64},
-	}
-}
-
-// SetDefaults makes each mount of a file start from the defaults.
-func (m *Mount) SetDefaults() { *m = DefaultMount() }
 
 const (
 	millisecond = config.Duration(1e6)

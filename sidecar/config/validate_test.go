@@ -30,7 +30,8 @@ func faultsOf(t *testing.T, text string) string {
 func TestValidateReportsEveryFault(t *testing.T) {
 	text := `mounts:
   Lake!:
-    uri: hdfs://nn
+    uri: ftp://nn
+    writes: maybe
     s3: {endpoint: localhost, access_key_id: a}
     retry: {attempts: 0, max_elapsed: forever}
     limits: {concurrency: 0}
@@ -65,15 +66,15 @@ log: {level: loud, format: xml}
 shutdown_grace: forever
 `
 	want := []string{
-		"f:2: mounts.Lake!: ", "f:3: mounts.Lake!.uri: ", "f:4: mounts.Lake!.s3.endpoint: ", "f:4: mounts.Lake!.s3.secret_access_key: ",
-		"f:5: mounts.Lake!.retry.attempts: ", "f:5: mounts.Lake!.retry.max_elapsed: ", "f:6: mounts.Lake!.limits.concurrency: ",
-		"f:8: cache.dir: ", "f:9: cache.size: ", "f:10: cache.memory: ", "f:11: cache.metadata_share: ", "f:12: cache.object_memory: ",
-		"f:13: cache.layout_memory: ", "f:14: cache.segment_size: ", "f:15: cache.write_queue: ", "f:16: cache.fill_span: ",
-		"f:17: cache.fill_memory: ", "f:18: cache.first_read_memory: ", "f:19: cache.read_deadline: ",
-		"f:22: freshness.rules[0].path: ", "f:22: freshness.rules[0].answers[0]: ", "f:23: freshness.rules[1].path: ",
-		"f:27: doors.s3.domain: ", "f:28: doors.s3.tls: ", "f:30: doors.s3.credentials[0].secret_access_key: ",
-		"f:30: doors.s3.credentials[0].mounts[0]: ", "f:31: doors.s3.credentials[1].access_key_id: ", "f:32: doors.s3.credentials[2].access_key_id: ",
-		"f:33: admin.listen: ", "f:34: log.level: ", "f:34: log.format: ", "f:35: shutdown_grace: ",
+		"f:2: mounts.Lake!: ", "f:3: mounts.Lake!.uri: ", "f:4: mounts.Lake!.writes: ", "f:5: mounts.Lake!.s3.endpoint: ", "f:5: mounts.Lake!.s3.secret_access_key: ",
+		"f:6: mounts.Lake!.retry.attempts: ", "f:6: mounts.Lake!.retry.max_elapsed: ", "f:7: mounts.Lake!.limits.concurrency: ",
+		"f:9: cache.dir: ", "f:10: cache.size: ", "f:11: cache.memory: ", "f:12: cache.metadata_share: ", "f:13: cache.object_memory: ",
+		"f:14: cache.layout_memory: ", "f:15: cache.segment_size: ", "f:16: cache.write_queue: ", "f:17: cache.fill_span: ",
+		"f:18: cache.fill_memory: ", "f:19: cache.first_read_memory: ", "f:20: cache.read_deadline: ",
+		"f:23: freshness.rules[0].path: ", "f:23: freshness.rules[0].answers[0]: ", "f:24: freshness.rules[1].path: ",
+		"f:28: doors.s3.domain: ", "f:29: doors.s3.tls: ", "f:31: doors.s3.credentials[0].secret_access_key: ",
+		"f:31: doors.s3.credentials[0].mounts[0]: ", "f:32: doors.s3.credentials[1].access_key_id: ", "f:33: doors.s3.credentials[2].access_key_id: ",
+		"f:34: admin.listen: ", "f:35: log.level: ", "f:35: log.format: ", "f:36: shutdown_grace: ",
 	}
 	got := strings.Split(faultsOf(t, text), "\n")
 	for _, line := range got {
@@ -98,7 +99,10 @@ func TestValidateSingle(t *testing.T) {
 		"mounts: {lake: {uri: 's3://b/x/'}}":   "",
 		"mounts: {lake: {uri: 's3://b?x'}}":    "names no bucket",
 		"mounts: {-lake: {uri: 's3://b'}}":     "cannot be a mount's name",
-		"mounts: {a/b: {uri: 's3://b'}}":       "cannot be a mount's name",
+		"mounts: {a/b: {uri: 's3://b'}}":       "",
+		"mounts: {a//b: {uri: 's3://b'}}":      "cannot be a mount's name",
+		"mounts: {a/B: {uri: 's3://b'}}":       `"B" cannot be a mount's name`,
+		"mounts: {a/..: {uri: 's3://b'}}":      "cannot be a mount's name",
 		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'http://h/b'}}}":                                                 "holds more than scheme, host and port",
 		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'http://u:pw@h'}}}":                                              "http://u:xxxxx@h",
 		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'https://h:1/'}}}":                                               "",
@@ -131,6 +135,43 @@ func TestValidateSingle(t *testing.T) {
 		got := faultsOf(t, text)
 		if (want == "") != (got == "") || !strings.Contains(got, want) {
 			t.Errorf("%s\n got %s\nwant %s", text, got, want)
+		}
+	}
+}
+
+func TestKindsOfOrigin(t *testing.T) {
+	for text, want := range map[string]string{
+		"{uri: 'gs://bucket/folder'}":                                                "",
+		"{uri: 'gs:///folder'}":                                                      "names no bucket: write gs://",
+		"{uri: 'hdfs://nn1:8020,nn2:8020/warehouse'}":                                "",
+		"{uri: 'hdfs://lake', hdfs: {conf_dir: /etc/hadoop, user: alio}}":            "",
+		"{uri: 'hdfs://'}":                                                           "names no NameNode",
+		"{uri: 'hdfs://me@nn:8020'}":                                                 "names no NameNode",
+		"{uri: 'viewfs://x'}":                                                        "no origin this build can mount",
+		"{uri: 'gs://b', s3: {region: r}}":                                           "s3: speaks of s3://",
+		"{uri: 's3://b', hdfs: {user: u}}":                                           "hdfs: speaks of hdfs://",
+		"{uri: 's3://b', gcs: {anonymous: true}}":                                    "gcs: speaks of gs://",
+		"{uri: 'gs://b', gcs: {endpoint: 'http://h:1'}}":                             "in the clear",
+		"{uri: 'gs://b', gcs: {endpoint: 'http://h:1', anonymous: true}}":            "",
+		"{uri: 'gs://b', gcs: {endpoint: 'https://h/x'}}":                            "holds more than scheme",
+		"{uri: 'gs://b', gcs: {credentials_file: f, anonymous: true}}":               "contradicts credentials_file",
+		"{uri: 'hdfs://nn', hdfs: {principal: a@B}}":                                 "keytab: is missing",
+		"{uri: 'hdfs://nn', hdfs: {keytab: k}}":                                      "principal: is missing",
+		"{uri: 'hdfs://nn', hdfs: {principal: a@B, keytab: k, credential_cache: c}}": "contradicts keytab",
+		"{uri: 'hdfs://nn', hdfs: {data_transfer_protection: some}}":                 "data_transfer_protection",
+		"{uri: 'hdfs://nn', hdfs: {clients: 0}}":                                     "clients: 0 is too few",
+		"{uri: 'hdfs://nn', hdfs: {buffer: 1}}":                                      "buffer: 1 is too little",
+		"{uri: 's3://b', writes: sometimes}":                                         "want one of read_only, pass_through",
+	} {
+		if got := faultsOf(t, "mounts: {lake: "+text+"}\n"); (want == "") != (got == "") || !strings.Contains(got, want) {
+			t.Errorf("%s\n got %s\nwant %s", text, got, want)
+		}
+	}
+	for text, want := range map[string]string{"s3://b": config.PassThrough, "gs://b": config.ReadOnly, "hdfs://nn": config.ReadOnly} {
+		m := config.Mount{URI: text}
+		other := config.Mount{URI: text, Writes: map[string]string{config.ReadOnly: config.PassThrough, config.PassThrough: config.ReadOnly}[want]}
+		if m.WritePolicy() != want || other.WritePolicy() != other.Writes {
+			t.Errorf("%s: writes are %s by default and %s when that is said", text, m.WritePolicy(), other.WritePolicy())
 		}
 	}
 }
