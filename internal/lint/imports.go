@@ -22,6 +22,7 @@ var Imports = []Allowance{
 	{[]string{"internal/*"}, []string{"internal/*"}},
 	{[]string{"origin", "origin/*"}, []string{"origin", "origin/*", "internal/*"}},
 	{[]string{"s3"}, []string{"origin", "internal/*"}},
+	{[]string{"gcs"}, []string{"origin", "internal/*"}},
 	{[]string{"s3/endpoint"}, []string{"origin", "internal/*"}},
 	{[]string{"cache/policy"}, nil},
 	{[]string{"cache/segfile"}, nil},
@@ -48,6 +49,7 @@ var testHelpers = []string{"origin", "origin/*", "internal/*"}
 // testParts is what a package's tests put together besides, where a fake would have to be the part itself.
 var testParts = map[string][]string{
 	"sidecar/rpc": {"cache/disk"}, // clients read the segments that it writes
+	"cache":       {"cache/disk"}, // the example of embedded use
 }
 
 func matches(pattern, dir string) bool {
@@ -119,6 +121,8 @@ type library struct {
 
 var libraries = []library{
 	{"github.com/aws/", []string{"s3", "s3/*"}, true},
+	{"cloud.google.com/", []string{"gcs"}, false},
+	{"google.golang.org/api/", []string{"gcs"}, false},
 	{"github.com/apache/arrow/", []string{"formats/parquet/parquettest"}, true},
 	{"github.com/xitongsys/", []string{"formats/parquet/parquettest"}, true},
 	{"github.com/trinodb/", nil, false},
