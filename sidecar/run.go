@@ -87,15 +87,19 @@ func (r *reading) ask(ctx context.Context, mine *handover) (origin.Object, error
 	return r.origin.Stat(ctx, r.req.Path)
 }
 
-// resident tells whether the wanted range of the object as last heard of could be served without the origin.
+// resident tells whether the wanted range of the object as last heard of, as far as it is settled, could be served without the origin.
 func (r *reading) resident(ctx context.Context) bool {
 	a, ok := r.s.objects.Peek(r.key)
 	if !ok || a.Err != nil || a.Value.Version == "" {
 		return false
 	}
 	off, n, err := r.req.Resolve(a.Value.Size)
-	if err != nil || n == 0 {
+	if err != nil || n == 0 || r.look && a.Value.Unfinished() {
 		return true
+	}
+	// What may still change is read in any case: it is the read that tells the version only if nothing before it is resident.
+	if n = min(n, a.Value.Settled()-off); n <= 0 {
+		return false
 	}
 	layout, ok := r.s.known(ctx, &a.Value)
 	return ok && r.s.opts.Pages.Resident(&a.Value, layout, off, n)
