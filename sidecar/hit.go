@@ -33,7 +33,7 @@ type hotFile struct {
 	used    *atomic.Bool             // tells the layouts that it is being read; nil if view is set
 }
 
-// smallLayout is up to how many bytes of layout a hotFile keeps itself: grids, and files of one page.
+// smallLayout is up to how many bytes of layout and parts a hotFile keeps itself: grids, and files of one page, of up to three parts.
 const smallLayout = 512
 
 // hotWays is how many places a name may take in the table.
@@ -116,10 +116,14 @@ func (s *Sidecar) remember(m *mounted, obj *origin.Object, layout *formats.Layou
 	}
 	f := &hotFile{name: name, epoch: now.epoch, watch: watch, version: obj.Version, final: final,
 		maxAge: now.rules.MaxAge(m.name, obj.Path, freshness.Object)}
-	if layout.MemoryBytes() <= smallLayout {
+	parts := partsWeight(obj)
+	switch {
+	case int64(layout.MemoryBytes())+parts <= smallLayout:
 		f.view = view
-	} else if f.used, ok = s.layouts.hold(layoutID(obj), view); !ok {
-		return
+	case obj.Unfinished(): // each version would have an id of its own: one for the file is enough
+		f.used = s.layouts.hold("growing "+name, view, layout, parts)
+	default:
+		f.used = s.layouts.hold(layoutID(obj), view, layout, parts)
 	}
 	f.large = weak.Make(view)
 	s.hot.put(f)

@@ -67,7 +67,7 @@ func TestCommandLines(t *testing.T) {
 		{[]string{"sidecar", "--mount", "lake"}, 2, "", "write NAME=s3://bucket"},
 		{[]string{"sidecar", "--mount", mount, "--mount", mount}, 2, "", "--mount lake: given twice"},
 		{[]string{"sidecar"}, 1, "", "there is no mount"},
-		{[]string{"sidecar", "--mount", "lake=hdfs://nn/x"}, 1, "", "mounts.lake.uri: "},
+		{[]string{"sidecar", "--mount", "lake=ftp://nn/x"}, 1, "", "mounts.lake.uri: "},
 		{[]string{"sidecar", "--mount", mount, "--log-level", "loud"}, 1, "", "log.level: "},
 		{[]string{"sidecar", "--mount", mount, "--s3-listen", "0.0.0.0:9480"}, 1, "", "needs doors.s3.tls and doors.s3.credentials"},
 		{[]string{"sidecar", "--config", filepath.Join(dir, "none.yaml")}, 1, "", "none.yaml"},

@@ -49,7 +49,7 @@ type family struct {
 }
 
 // families are the metrics of an assembled sidecar, but for those of Go and of the process, which are not ours.
-func families(t *testing.T, registry *prometheus.Registry) []family {
+func families(t *testing.T, registry prometheus.Gatherer) []family {
 	t.Helper()
 	gathered, err := registry.Gather()
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 // takes longer is a device that hangs: then reads go to the origin until it is back.
 const recoverWait = 10 * time.Second
 
-// runSidecar runs a sidecar until the context ends, and then takes it down in order.
-func runSidecar(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
+// runSidecar runs a sidecar until the context ends, and then takes it down in order. load reads the configuration anew for a reload.
+func runSidecar(ctx context.Context, cfg *config.Config, log zerolog.Logger, load func() (*config.Config, error)) error {
 	passed, err := passedListeners(os.Getenv, os.Getpid())
 	if err != nil {
 		return err
@@ -32,6 +32,7 @@ func runSidecar(ctx context.Context, cfg *config.Config, log zerolog.Logger) err
 		l.close()
 		return err
 	}
+	p.reloads.load = load
 	return p.run(ctx, l)
 }
 
@@ -49,6 +50,7 @@ func (p *parts) run(ctx context.Context, l listeners) error {
 		adminEnd <- err
 	}()
 	var workers sync.WaitGroup
+	p.hangups(adminCtx, &workers)
 	tierCtx, stopTier := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTier()
 	err := p.recover(ctx, tierCtx, &workers)
@@ -60,9 +62,10 @@ func (p *parts) run(ctx context.Context, l listeners) error {
 	}
 	err = errors.Join(err, p.closeTiers())
 	stopTier()
-	workers.Wait()
 	stopAdmin()
+	workers.Wait()
 	err = errors.Join(err, <-adminEnd)
+	p.closeMounts()
 	if err == nil {
 		p.log.Info().Msg("stopped")
 	}
@@ -83,6 +86,7 @@ func (p *parts) announce(l listeners) {
 		at.GRPC = l.grpc.Addr().String()
 	}
 	p.state.addresses.Store(at)
+	p.s3Address = l.s3.Addr()
 	b := thisBuild()
 	p.log.Info().Str("version", b.Version).Str("commit", b.Commit).Str("go", b.Go).Int("pid", os.Getpid()).Msg("starting")
 	if p.tier == nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"reflect"
 	"strings"
 	"time"
@@ -22,6 +23,8 @@ type status struct {
 	Disk          any            `json:"disk,omitempty"`    // absent: memory only
 	Devices       []any          `json:"devices,omitempty"` // of which disk is the sum
 	Sidecar       sidecar.Status `json:"sidecar"`
+	Mounts        []mountState   `json:"mounts"`
+	Reload        *reloadReport  `json:"reload,omitempty"` // the last one; absent: there was none
 }
 
 // reads is what clients were served since the start, in bytes.
@@ -61,6 +64,7 @@ func (p *parts) status() any {
 	s := status{
 		Build: thisBuild(), Started: p.state.started.UTC().Truncate(time.Second), UptimeSeconds: time.Since(p.state.started).Seconds(),
 		Addresses: *p.state.addresses.Load(), Reads: p.readFigures(), Cache: snake(reflect.ValueOf(p.cache.Stats())), Sidecar: p.sidecar.Status(),
+		Mounts: p.mountStates(context.Background(), false), Reload: p.lastReload(),
 	}
 	if err := p.state.notReady(); err != nil {
 		s.NotReady = err.Error()
