@@ -36,9 +36,10 @@ type parts struct {
 	tier     *disk.Devices // nil: memory only
 	cache    *cache.Cache
 	sidecar  *sidecar.Sidecar
-	s3       *endpoint.Door
-	tls      *tls.Config // of the S3 door; nil: plain HTTP
-	rpc      *rpc.Server // nil: no gRPC door
+	handler  *endpoint.Handler
+	s3       *endpoint.Door // around handler
+	tls      *tls.Config    // of the S3 door; nil: plain HTTP
+	rpc      *rpc.Server    // nil: no gRPC door
 	admin    *admin.Server
 
 	fs          vfs.FS          // of the disk tier
@@ -184,11 +185,11 @@ func (p *parts) makeS3() (err error) {
 	if p.tls, err = serverTLS(d.TLS, "doors.s3.tls"); err != nil {
 		return err
 	}
-	handler, err := endpoint.New(endpoint.Options{Backend: backend{p.sidecar}, Credentials: s3Credentials(d), Domain: d.Domain, Registerer: p.registry, Logger: p.log})
+	p.handler, err = endpoint.New(endpoint.Options{Backend: backend{p.sidecar}, Credentials: s3Credentials(d), Domain: d.Domain, Registerer: p.registry, Logger: p.log})
 	if err != nil {
 		return err
 	}
-	p.s3, err = endpoint.NewDoor(endpoint.DoorOptions{Handler: handler, TLSConfig: p.tls, ErrorLog: serverLog(p.log),
+	p.s3, err = endpoint.NewDoor(endpoint.DoorOptions{Handler: p.handler, TLSConfig: p.tls, ErrorLog: serverLog(p.log),
 		BaseContext: func(net.Listener) context.Context { return p.requests }})
 	return err
 }

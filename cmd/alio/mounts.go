@@ -124,6 +124,12 @@ func makeMount(name string, m config.Mount) (*mount, error) {
 	if err != nil {
 		return nil, err
 	}
+	return wrapMount(name, m, bare)
+}
+
+// wrapMount makes a mount of an origin, which it owns.
+func wrapMount(name string, m config.Mount, bare closable) (*mount, error) {
+	var err error
 	made := &mount{name: name, cfg: m, metrics: prometheus.NewRegistry(), close: sync.OnceFunc(func() { _ = bare.Close() })} // nothing follows from what it says
 	if made.origin, err = made.wrap(bare); err != nil {
 		made.close()

@@ -104,7 +104,7 @@ func (p *parts) swap(next *config.Config, made *mounts, rules []freshness.Rule) 
 	if err := p.sidecar.Reload(made.top, rules); err != nil {
 		return err
 	}
-	if err := p.s3.SetCredentials(s3Credentials(next.Doors.S3)); err != nil {
+	if err := p.handler.SetCredentials(s3Credentials(next.Doors.S3)); err != nil {
 		return err
 	}
 	if p.rpc == nil {
@@ -206,4 +206,3 @@ func grpcTokens(d config.GRPCDoor) (out []rpc.Token) {
 	}
 	return out
 }
-

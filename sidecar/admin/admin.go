@@ -133,7 +133,9 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	text(w, http.StatusOK, "ready")
 }
 
-func (s *Server) status(w http.ResponseWriter, _ *http.Request) { s.print(w, http.StatusOK, s.opts.Status()) }
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+	s.print(w, http.StatusOK, s.opts.Status())
+}
 
 // mounts tells of the mounts; with ?check=true each origin is asked.
 func (s *Server) mounts(w http.ResponseWriter, r *http.Request) {
