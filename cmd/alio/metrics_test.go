@@ -134,7 +134,7 @@ func metricsPage(t *testing.T, all []family) string {
 
 // TestMetricsPageIsCurrent compares docs/metrics.md with what an assembled sidecar registers; with -update it writes the page.
 func TestMetricsPageIsCurrent(t *testing.T) {
-	want := metricsPage(t, families(t, assembled(t).registry))
+	want := metricsPage(t, families(t, assembled(t).gatherer()))
 	if *update {
 		if err := os.WriteFile(metricsFile, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -165,7 +165,7 @@ func TestMetricsPageIsCurrent(t *testing.T) {
 func TestMetricsAreThereFromTheStart(t *testing.T) {
 	p := assembled(t)
 	shown := map[string]bool{}
-	for _, f := range families(t, p.registry) {
+	for _, f := range families(t, p.gatherer()) {
 		shown[f.name] = true
 		if f.help == "" || !strings.HasSuffix(f.help, ".") {
 			t.Errorf("%s: its help is no sentence: %q", f.name, f.help)
