@@ -128,7 +128,7 @@ func TestNamespace(t *testing.T) {
 func testEveryDoor(t *testing.T, l *lake) {
 	ctx := t.Context()
 	for i, name := range append([]string{"plain"}, oddNames...) {
-		data := generation(uint64(i), 2<<20+i) // three blocks of HDFS
+		data := generation(uint64(i), 2<<20+8*i) // three blocks of HDFS
 		if err := l.hdfs.Put(ctx, "/warehouse/"+name, data); err != nil {
 			t.Fatal(err)
 		}
