@@ -25,7 +25,7 @@ var Imports = []Allowance{
 	{[]string{"gcs"}, []string{"origin", "internal/*"}},
 	{[]string{"s3/endpoint"}, []string{"origin", "internal/*"}},
 	{[]string{"cache/policy"}, nil},
-	{[]string{"cache/segfile"}, nil},
+	{[]string{"cache/segfile"}, []string{"internal/*"}},
 	{[]string{"cache"}, []string{"cache/policy", "cache/segfile", "origin", "internal/*"}},
 	{[]string{"cache/disk"}, []string{"cache", "cache/segfile", "internal/*"}},
 	{[]string{"formats", "formats/*"}, []string{"formats", "formats/*"}},
