@@ -1,6 +1,6 @@
 // Package gcs is the origin that speaks Google Cloud Storage, on the official client. The version of an object is its generation and
-// size: each read of a known version names its generation, and each answer's own headers are compared with what was asked, since the
-// client repeats what it was asked for and emulators ignore conditions. It never retries, nor lets the client do so: origin/retry does, around it.
+// size: each read of a known version is conditional on its generation, and each answer's own headers are compared with what was asked, since
+// emulators ignore conditions. It never retries, nor lets the client do so: origin/retry does, around it.
 // Start at New.
 package gcs
 
@@ -24,7 +24,8 @@ type Origin struct {
 	opts   Options
 	client *storage.Client
 	bucket *storage.BucketHandle
-	http   *http.Client // as it was before the client's own layers
+	http   *http.Client // as it was given or made
+	sender *http.Client // with the tap and the credentials around it
 	id     string
 }
 
@@ -58,6 +59,7 @@ func New(opts Options) (*Origin, error) {
 	client := *o.http
 	client.Transport = &tap{base}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	o.sender = &client
 	o.client, err = storage.NewClient(context.Background(), option.WithHTTPClient(&client), option.WithoutAuthentication(),
 		option.WithEndpoint(opts.Endpoint+"/storage/v1/"))
 	if err != nil {

@@ -10,12 +10,15 @@ import (
 	"strconv"
 	"strings"
 
+	"cloud.google.com/go/storage"
+
 	"github.com/alio-lake/alio/internal/outbound"
 	"github.com/alio-lake/alio/origin"
 )
 
 // Read opens a range by one GET of the XML API, as the bytes are stored: an object with a Content-Encoding of gzip is not unzipped on
-// the way. A read of a version that is no longer the present one costs a Stat more, which tells whether the object changed or is gone.
+// the way. A version is asked for by a condition on the present generation, not by naming the generation: a bucket that keeps versions would then
+// answer an old one, and a read that succeeds is taken to confirm that its version is the present one.
 func (o *Origin) Read(ctx context.Context, req origin.ReadRequest) (origin.Content, error) {
 	if err := req.Validate(); err != nil {
 		return origin.Content{}, err
@@ -26,7 +29,7 @@ func (o *Origin) Read(ctx context.Context, req origin.ReadRequest) (origin.Conte
 	}
 	handle = handle.ReadCompressed(true)
 	if g := pinned(req); g > 0 {
-		handle = handle.Generation(g)
+		handle = handle.If(storage.Conditions{GenerationMatch: g})
 	}
 	bodyCtx, cancel := context.WithCancel(ctx)
 	bodyCtx, x := exchanging(bodyCtx, true)
@@ -108,14 +111,11 @@ func (o *Origin) checkVersion(req origin.ReadRequest, obj origin.Object) error {
 	return origin.NewError(origin.ErrVersionChanged, "read", req.Path, o.named(fmt.Errorf("asked for generation/size %s, the answer is %s", asked, obj.Version)))
 }
 
-// refused is the answer to a GET that failed, where a Stat has to tell more: whether an object whose generation is gone has another one now, and
-// whether a range of an empty object was asked for, which is refused, although a suffix of nothing is nothing.
+// refused is the answer to a GET that failed. Where a range was refused a Stat has to tell more: of which version, and whether it was a suffix
+// of an empty object, which is empty all the same.
 func (o *Origin) refused(ctx context.Context, req origin.ReadRequest, x *exchange, err error) (origin.Content, error) {
 	failure := o.fail(ctx, "read", req.Path, x, err)
-	switch {
-	case failure.Kind == origin.ErrNotFound && pinned(req) > 0:
-	case failure.Kind == origin.ErrInvalidRange && (failure.Size < 0 || req.Suffix > 0 || req.Version != "" || req.ETag != ""):
-	default:
+	if failure.Kind != origin.ErrInvalidRange || failure.Size >= 0 && req.Suffix == 0 && req.Version == "" && req.ETag == "" {
 		return origin.Content{}, failure
 	}
 	obj, err := o.Stat(ctx, req.Path)
@@ -125,11 +125,9 @@ func (o *Origin) refused(ctx context.Context, req origin.ReadRequest, x *exchang
 	if err := o.checkVersion(req, obj); err != nil {
 		return origin.Content{}, err
 	}
-	_, n, err := req.Resolve(obj.Size)
-	switch {
-	case err != nil:
+	if _, n, err := req.Resolve(obj.Size); err != nil {
 		return origin.Content{}, err
-	case failure.Kind == origin.ErrInvalidRange && n == 0:
+	} else if n == 0 {
 		return origin.Content{Object: obj, Body: http.NoBody}, nil
 	}
 	return origin.Content{}, origin.NewError(origin.ErrUnavailable, "read", req.Path, o.named(errors.New("the object changed while it was being asked for")))

@@ -10,7 +10,7 @@ import (
 )
 
 // exchange is what went over the wire for one call of the client. The client keeps neither an answer's headers nor, of some failures,
-// the reason; and the generation that its Reader tells is the one that was asked for, not the one that came.
+// the reason.
 type exchange struct {
 	single bool // a second request is refused
 

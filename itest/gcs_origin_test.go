@@ -100,6 +100,12 @@ func TestGCSOriginConformance(t *testing.T) {
 			return b.fixture(b.origin(t), "")
 		})
 	})
+	t.Run("versions", func(t *testing.T) { // an old one is still there, and must not be answered
+		origintest.Run(t, func(t *testing.T) origintest.Fixture {
+			b := newGCSBucket(t, server, true)
+			return b.fixture(b.origin(t), "")
+		})
+	})
 	t.Run("prefix", func(t *testing.T) {
 		origintest.Run(t, func(t *testing.T) origintest.Fixture {
 			b := newGCSBucket(t, server, false)

@@ -16,9 +16,10 @@ type Origin interface {
 	// Stat answers the object's present version. A path that names nothing is ErrNotFound.
 	Stat(ctx context.Context, path string) (Object, error)
 
-	// Read opens a range of an object. With req.Version set, every byte comes from that version, or the error is
-	// ErrVersionChanged; with no version the present one is read, and the answer says which: the first read of an unknown
-	// object is also its Stat. The caller closes Content.Body.
+	// Read opens a range of an object. With req.Version set, every byte comes from that version, which is the present one, or the
+	// error is ErrVersionChanged: a read that succeeds confirms its version, so an old one that the store still keeps is not answered. With
+	// no version the present one is read, and the answer says which: the first read of an unknown object is also its Stat. The caller
+	// closes Content.Body.
 	Read(ctx context.Context, req ReadRequest) (Content, error)
 
 	// List answers one page of the objects below a prefix, in the order of their paths' bytes.

@@ -94,18 +94,21 @@ func TestWatch(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		r, w := io.Pipe()
-		context.AfterFunc(ctx, func() { _ = w.CloseWithError(ctx.Err()) })
-		watched := WatchWriter(w, time.Second, cancel)
-		go func() { _, _ = r.Read(make([]byte, 1)) }()
-		if _, err := watched.Write([]byte("a")); err != nil {
-			t.Errorf("a write that is taken: %v", err)
+		sent := Send(slow{time.Minute}, time.Second, cancel)
+		for range 3 {
+			if _, err := sent.Read(make([]byte, 1)); err != nil || ctx.Err() != nil || sent.Stalled() {
+				t.Errorf("a body that is taken, of a slow source: %v, %v", err, ctx.Err())
+			}
 		}
-		<-time.After(time.Minute)
-		context.AfterFunc(ctx, func() { _ = r.CloseWithError(ctx.Err()) })
-		if _, err := watched.Write([]byte("b")); !errors.Is(err, ErrStalled) {
-			t.Errorf("a write that nobody takes: %v", err)
+		<-ctx.Done() // nobody takes more
+		if !sent.Stalled() {
+			t.Error("it did not stall")
 		}
-		watched.End()
+		sent.End()
 	})
 }
+
+// slow takes its time for each byte.
+type slow struct{ d time.Duration }
+
+func (s slow) Read(p []byte) (int, error) { <-time.After(s.d); return len(p), nil }

@@ -45,7 +45,7 @@ func (g *guard) step(f func([]byte) (int, error), p []byte) (int, error) {
 	return n, err
 }
 
-func (g *guard) stalled() error { return fmt.Errorf("%w: no byte moved for %v", ErrStalled, g.limit) }
+func (g *guard) stalled() error { return fmt.Errorf("%w: no byte came for %v", ErrStalled, g.limit) }
 
 // end stops watching and ends the request.
 func (g *guard) end() {
@@ -75,19 +75,30 @@ func (w *Watched) Close() error {
 	return err
 }
 
-// WatchedWriter is the same for a body that is being sent: a write that takes too long fails.
-type WatchedWriter struct {
-	io.Writer
+// Sent is a body that is being sent: its request ends if nobody takes more of it for too long. The time that its own source takes does not count,
+// nor does the wait for an answer when all is sent. It is the transport's to read; End and Stalled are its maker's.
+type Sent struct {
+	r     io.Reader
 	guard *guard
 }
 
-// WatchWriter wraps the writing end of a request's body. The caller calls End once it has written all or given up.
-func WatchWriter(w io.Writer, limit time.Duration, cancel context.CancelFunc) *WatchedWriter {
-	return &WatchedWriter{Writer: w, guard: newGuard(limit, cancel)}
+// Send wraps the body of a request whose context cancel ends.
+func Send(r io.Reader, limit time.Duration, cancel context.CancelFunc) *Sent {
+	return &Sent{r: r, guard: newGuard(limit, cancel)}
 }
 
-// Write fails with ErrStalled where no byte was taken in time.
-func (w *WatchedWriter) Write(p []byte) (int, error) { return w.guard.step(w.Writer.Write, p) }
+// Read counts as the transport being ready for more.
+func (s *Sent) Read(p []byte) (int, error) {
+	s.guard.timer.Stop()
+	n, err := s.r.Read(p)
+	if err == nil {
+		s.guard.timer.Reset(s.guard.limit)
+	}
+	return n, err
+}
+
+// Stalled reports whether the request was ended since it stalled.
+func (s *Sent) Stalled() bool { return s.guard.fired.Load() }
 
 // End stops watching; the request goes on.
-func (w *WatchedWriter) End() { w.guard.timer.Stop() }
+func (s *Sent) End() { s.guard.timer.Stop() }

@@ -39,6 +39,8 @@ func Run(t *testing.T, start func(t *testing.T) Fixture) {
 		{"Empty", testEmpty},
 		{"PinnedVersion", testPinnedVersion},
 		{"OverwriteDuringRead", testOverwriteDuringRead},
+		{"DeleteDuringRead", testDeleteDuringRead},
+		{"Reborn", testReborn},
 		{"PartIDs", testPartIDs},
 		{"List", testList},
 		{"ListPages", testListPages},
@@ -49,6 +51,7 @@ func Run(t *testing.T, start func(t *testing.T) Fixture) {
 		{"Concurrent", testConcurrent},
 		{"Context", testContext},
 		{"CloseEarly", testCloseEarly},
+		{"Writer", testWriter},
 	} {
 		t.Run(g.name, func(t *testing.T) { g.run(t, start(t)) })
 	}
