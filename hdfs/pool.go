@@ -38,7 +38,7 @@ type client struct {
 	born    time.Time
 	expire  *time.Timer // closes it while it is idle
 
-	bad     atomic.Bool // its connection to the NameNode has failed
+	bad atomic.Bool // its connection to the NameNode has failed
 
 	mu   sync.Mutex
 	loan *loan // nil while nobody has it: then only the library's own lease renewal uses it

@@ -204,8 +204,10 @@ func (b *body) lost() error {
 	return nil
 }
 
-// confirm locates the inode again. That it is still at the version means that all bytes read since it was first located are of that version, for an
-// inode never returns to a version that it has left. Bytes come through the inode, so what happens to the path meanwhile does not matter.
+// confirm locates the inode again. That it is still at the version means that all bytes read since it was first located are of that version: an
+// inode may come back to one (closed after an append and then being truncated, it looks as it did while it was appended to), but not once other bytes
+// have stood in it, for those came with a block or a stamp of their own. Bytes come through the inode, so what happens to the path meanwhile does not
+// matter.
 func (b *body) confirm() error {
 	s, err := b.o.names.Locate(b.ctx, b.inode())
 	if err != nil {

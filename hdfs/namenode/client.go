@@ -236,11 +236,12 @@ func (n *node) usable() *conn {
 }
 
 // checkActive refuses a NameNode that is not active. An observer would also refuse the calls themselves, since they carry no state id; this says
-// so earlier, and holds for observers of versions that may not. A NameNode that does not know the question is older than observers are.
+// so earlier, and holds for observers of versions that may not. A NameNode that does not know the question is older than observers are, and one that
+// refuses it (ServiceFailedException: "HA for namenode is not enabled") is alone.
 func (c *Client) checkActive(ctx context.Context, k *conn) error {
 	id := c.calls.Add(1) & 0x7fffffff
 	r, err := k.call(ctx, id, request(id, c.id, 0, "getHAServiceState", nil), c.opts.CallTimeout)
-	if unknownMethod(err) {
+	if unknownMethod(err) || Is(err, "ServiceFailedException") {
 		return nil
 	}
 	if err != nil {
