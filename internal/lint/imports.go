@@ -22,6 +22,8 @@ var Imports = []Allowance{
 	{[]string{"internal/*"}, []string{"internal/*"}},
 	{[]string{"origin", "origin/*"}, []string{"origin", "origin/*", "internal/*"}},
 	{[]string{"s3"}, []string{"origin", "internal/*"}},
+	{[]string{"hdfs"}, []string{"hdfs/namenode", "origin", "internal/*"}},
+	{[]string{"hdfs/namenode"}, []string{"internal/*"}},
 	{[]string{"s3/endpoint"}, []string{"origin", "internal/*"}},
 	{[]string{"cache/policy"}, nil},
 	{[]string{"cache/segfile"}, nil},
@@ -119,6 +121,8 @@ type library struct {
 
 var libraries = []library{
 	{"github.com/aws/", []string{"s3", "s3/*"}, true},
+	{"github.com/colinmarc/hdfs/", []string{"hdfs"}, true},
+	{"github.com/jcmturner/", []string{"hdfs", "hdfs/*"}, true},
 	{"github.com/apache/arrow/", []string{"formats/parquet/parquettest"}, true},
 	{"github.com/xitongsys/", []string{"formats/parquet/parquettest"}, true},
 	{"github.com/trinodb/", nil, false},
