@@ -188,7 +188,26 @@ func TestBlocksOfAnOlderVersionAreStillRead(t *testing.T) {
 
 	r.must(r.store.Truncate("f", 2*block+10))
 	data = append(data[:2*block:2*block], data[2*block:2*block+10]...)
-	r.want("f", data, 2*block-10, 20, 0) // the last block is another now: begun anew at the new version
+	r.want("f", data, 2*block-10, 20, 0)
+
+	for i, change := range []func(data []byte){ // of which no read of the last block may take the bytes for the old version's
+		func(data []byte) { r.store.PutBlocks("g", data, block) },
+		func(data []byte) {
+			r.must(r.store.Truncate("g", 2*block+1))
+			r.must(r.store.Append("g", data[2*block+1:], false))
+		},
+	} {
+		data := noise(3, 3*block)
+		r.store.PutBlocks("g", data, block)
+		r.Invalidate("lake", "g", false)
+		r.want("g", data, 100, 1000, 0)
+		data = append(data[:2*block+1:2*block+1], noise(uint64(4+i), block-1)...)
+		change(data)
+		got, obj, err := r.read("g", 2*block+100_000, 1000, 0)
+		if now, _ := r.store.Stat(t.Context(), "g"); err != nil || obj.Version != now.Version || !bytes.Equal(got, data[2*block+100_000:][:1000]) {
+			t.Errorf("change %d: version %q (%v), the present one is %q", i, obj.Version, err, now.Version)
+		}
+	}
 }
 
 // A range that lies in several blocks is asked for in one request, and no request is longer than the fill span.
