@@ -113,6 +113,24 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestReloadToAnotherViewOfTheSameOrigin has an origin of the same id, as after a change of credentials: what was believed is dropped all the same.
+func TestReloadToAnotherViewOfTheSameOrigin(t *testing.T) {
+	r := newRig(t, 1, func(o *sidecar.Options, _ *cache.Options) { o.Rules = askOnce })
+	r.store.Put("x", []byte("before"))
+	for range 2 {
+		r.says("before", "lake", "x", "before")
+	}
+	again := mem.New("lake")
+	if again.ID() != r.store.ID() {
+		t.Fatal("not the same id: the test shows nothing")
+	}
+	again.Put("x", []byte("afterwards"))
+	if err := r.Reload(map[string]origin.Origin{"lake": again}, askOnce); err != nil {
+		t.Fatal(err)
+	}
+	r.says("afterwards", "lake", "x", "afterwards")
+}
+
 func TestReloadThatIsFaultyChangesNothing(t *testing.T) {
 	r := newRig(t, 1, func(o *sidecar.Options, _ *cache.Options) { o.Rules = askOnce })
 	r.store.Put("x", []byte("as it was"))

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alio-lake/alio/origin"
 )
@@ -177,5 +178,37 @@ func TestWhatCannotBeDoneIsNamed(t *testing.T) {
 	}
 	if _, there := s.get("lake", "x"); there {
 		t.Error("the object is still there after its DELETE")
+	}
+}
+
+// TestKeysThatChange: a key that was let in is not, once it was taken away, on either way in; what a connection remembers of it does not count.
+func TestKeysThatChange(t *testing.T) {
+	credential := func(secret string) []Credential {
+		return []Credential{{AccessKeyID: testKey, SecretAccessKey: secret}}
+	}
+	h := newHandler(t, Options{Backend: newFake("lake"), Credentials: credential(testSecret)})
+	var q leanRequest
+	if q.parse(rawGET(10, true), "") != framed || !q.plain {
+		t.Fatal("not plain")
+	}
+	var memo keyMemo
+	for i, c := range []struct {
+		secret string
+		ok     bool
+	}{{testSecret, true}, {testSecret, true}, {"another", false}, {testSecret, true}} {
+		if err := h.SetCredentials(credential(c.secret)); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if g := h.auth.Load().checkLean(&q, &memo, time.Now()); (g != nil) != c.ok {
+				t.Errorf("change %d: let in: %v", i, g != nil)
+			}
+		}
+	}
+	if err := h.SetCredentials([]Credential{{AccessKeyID: "a b"}}); err == nil {
+		t.Error("keys that cannot be were taken")
+	}
+	if h.auth.Load().byKey[testKey] == nil {
+		t.Error("keys that cannot be took the place of those in force")
 	}
 }
