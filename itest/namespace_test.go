@@ -25,7 +25,7 @@ import (
 	"github.com/alio-lake/alio/itest/harness"
 )
 
-// lake is a sidecar over a real HDFS, a GCS emulator and a real S3 server, in one namespace:
+// threeKinds is a sidecar over a real HDFS, a GCS emulator and a real S3 server, in one namespace:
 //
 //	lake               HDFS /warehouse          writes pass through
 //	lake/archive       the GCS bucket           writes pass through
@@ -34,7 +34,7 @@ import (
 //	private            HDFS /private            as a user who may not read it
 //	nowhere            a GCS bucket that is not there
 //	nobody             an S3 bucket that is not there
-type lake struct {
+type threeKinds struct {
 	hdfs *harness.HDFS
 	gcs  *storage.BucketHandle
 	s3   *awss3.Client // of the S3 server itself
@@ -43,7 +43,7 @@ type lake struct {
 	rpc  apiv1.SidecarClient
 }
 
-func newLake(t *testing.T) *lake {
+func newThreeKinds(t *testing.T) *threeKinds {
 	t.Helper()
 	h, g, s := harness.NewHDFS(t, harness.HDFSOptions{Permissions: true, BlockSize: 1 << 20}), harness.GCSServer(t), harness.S3(t)
 	for _, command := range []string{"mkdir /warehouse", "mkdir /private", "chmod /private 700"} {
@@ -80,12 +80,12 @@ func newLake(t *testing.T) *lake {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return &lake{hdfs: h, gcs: client.Bucket(g.Bucket), s3: harness.S3Client(s.Endpoint, s.Region, s.AccessKey, s.SecretKey), bkt: s.Bucket,
+	return &threeKinds{hdfs: h, gcs: client.Bucket(g.Bucket), s3: harness.S3Client(s.Endpoint, s.Region, s.AccessKey, s.SecretKey), bkt: s.Bucket,
 		door: harness.S3Client(a.Door, "us-east-1", a.AccessKey, a.SecretKey), rpc: apiv1.NewSidecarClient(conn)}
 }
 
 // byS3 reads an object through the S3 door.
-func (l *lake) byS3(ctx context.Context, mount, key string) ([]byte, error) {
+func (l *threeKinds) byS3(ctx context.Context, mount, key string) ([]byte, error) {
 	out, err := l.door.GetObject(ctx, &awss3.GetObjectInput{Bucket: &mount, Key: &key})
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (l *lake) byS3(ctx context.Context, mount, key string) ([]byte, error) {
 }
 
 // byGRPC reads an object through the gRPC door.
-func (l *lake) byGRPC(ctx context.Context, mount, key string) ([]byte, error) {
+func (l *threeKinds) byGRPC(ctx context.Context, mount, key string) ([]byte, error) {
 	stream, err := l.rpc.Read(ctx, &apiv1.ReadRequest{Mount: mount, Path: key})
 	if err != nil {
 		return nil, err
@@ -117,18 +117,18 @@ func (l *lake) byGRPC(ctx context.Context, mount, key string) ([]byte, error) {
 var oddNames = []string{"sp ace/ü日本", "per%cent+plus", "dt=2024-01-01 00%3A00/part-0", "q?x#y&z", "quote'd;semi,comma", "(paren)[br]{ce}*"}
 
 func TestNamespace(t *testing.T) {
-	l := newLake(t)
+	l := newThreeKinds(t)
 	t.Run("EveryDoor", func(t *testing.T) { testEveryDoor(t, l) })
 	t.Run("Listings", func(t *testing.T) { testListings(t, l) })
 	t.Run("Refusals", func(t *testing.T) { testRefusals(t, l) })
-	t.Run("Writes", func(t *testing.T) { testWrites(t, l) })
+	t.Run("Writes", func(t *testing.T) { testNamespaceWrites(t, l) })
 }
 
 // testEveryDoor puts objects into each store past the sidecar and reads them by both doors.
-func testEveryDoor(t *testing.T, l *lake) {
+func testEveryDoor(t *testing.T, l *threeKinds) {
 	ctx := t.Context()
 	for i, name := range append([]string{"plain"}, oddNames...) {
-		data := generation(uint64(i), 2<<20+8*i) // three blocks of HDFS
+		data := generation(uint64(i), 2<<20+16*i) // three blocks of HDFS
 		if err := l.hdfs.Put(ctx, "/warehouse/"+name, data); err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +149,7 @@ func testEveryDoor(t *testing.T, l *lake) {
 	}
 }
 
-func testListings(t *testing.T, l *lake) {
+func testListings(t *testing.T, l *threeKinds) {
 	var want []string
 	for _, name := range append([]string{"plain"}, oddNames...) {
 		want = append(want, name, "archive/"+name, "archive/2019/"+name)
@@ -195,7 +195,7 @@ type refusal struct {
 	says        string // in the text, through either door, where the S3 door tells it
 }
 
-func testRefusals(t *testing.T, l *lake) {
+func testRefusals(t *testing.T, l *threeKinds) {
 	if err := l.hdfs.Put(t.Context(), "/private/x", []byte("secret")); err != nil {
 		t.Fatal(err)
 	}
@@ -230,8 +230,8 @@ func testRefusals(t *testing.T, l *lake) {
 	}
 }
 
-// testWrites writes through the S3 door: what is read back right afterwards, by either door, is what was written.
-func testWrites(t *testing.T, l *lake) {
+// testNamespaceWrites writes through the S3 door: what is read back right afterwards, by either door, is what was written.
+func testNamespaceWrites(t *testing.T, l *threeKinds) {
 	ctx := t.Context()
 	put := func(mount, key, data string, change ...func(*awss3.PutObjectInput)) error {
 		in := &awss3.PutObjectInput{Bucket: &mount, Key: &key, Body: strings.NewReader(data)}

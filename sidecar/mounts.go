@@ -1,8 +1,6 @@
 package sidecar
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -26,14 +24,9 @@ type namespace struct {
 type mounted struct {
 	origin.Origin
 	name string
-	// about is what keys in the books begin with: the mount's name and the origin it stands for. So what is heard of one origin, however late, is
-	// never believed of another that has taken its name.
+	// about is what keys in the books begin with: the mount's name and the reload that made it. So what is heard of one origin, however late, is never
+	// believed of another that has taken its name.
 	about string
-}
-
-func mountOrigin(name string, o origin.Origin) *mounted {
-	sum := sha256.Sum256([]byte(o.ID()))
-	return &mounted{Origin: o, name: name, about: name + "@" + base64.RawURLEncoding.EncodeToString(sum[:6])}
 }
 
 // key is what a path of the mount is called in the books; no mount name holds a slash.
@@ -59,7 +52,7 @@ func newNamespace(before *namespace, mounts map[string]origin.Origin, own []fres
 			faults = append(faults, err)
 			continue
 		}
-		n.mounts[name] = mountOrigin(name, mounts[name])
+		n.mounts[name] = &mounted{Origin: mounts[name], name: name, about: fmt.Sprintf("%s@%d", name, n.epoch)}
 		if before != nil && before.mounts[name] != nil && before.mounts[name].Origin == mounts[name] {
 			n.mounts[name] = before.mounts[name]
 		}

@@ -27,7 +27,7 @@ func newNest(t testing.TB, paths ...string) nest {
 	mounts := map[string]origin.Origin{}
 	for _, p := range paths {
 		n.at[p] = mem.New("conformance")
-		mounts[p] = n.at[p]
+		mounts[p] = writer{n.at[p]}
 	}
 	var err error
 	if n.Origin, err = namespace.New(mounts); err != nil {
@@ -74,7 +74,7 @@ func TestConformance(t *testing.T) {
 		case "OddKeys":
 			return newNest(t, "", "a").fixture()
 		}
-		return newNest(t, "", "dir", "t", "t/2").fixture()
+		return newNest(t, "", "dir", "t", "t/2", "w").fixture()
 	})
 }
 
@@ -154,12 +154,24 @@ func (d *doors) Forward(_ context.Context, path string, _ *http.Request) (*http.
 // writer is an origin that takes writes, and does not speak S3.
 type writer struct{ *mem.Origin }
 
-func (w writer) Put(_ context.Context, path string, body io.Reader, _ int64) (origin.Object, error) {
+func (w writer) Put(_ context.Context, path string, body io.Reader, size int64) (origin.Object, error) {
+	if path == "" {
+		return origin.Object{}, origin.NewError(origin.ErrInvalid, "put", path, errors.New("the path is empty"))
+	}
 	data, err := io.ReadAll(body)
-	return w.Origin.Put(path, data), err
+	if err == nil && size >= 0 && int64(len(data)) != size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return origin.Object{}, origin.NewError(origin.ErrUnavailable, "put", path, err)
+	}
+	return w.Origin.Put(path, data), nil
 }
 
 func (w writer) Delete(_ context.Context, path string) error {
+	if path == "" {
+		return origin.NewError(origin.ErrInvalid, "delete", path, errors.New("the path is empty"))
+	}
 	w.Origin.Delete(path)
 	return nil
 }

@@ -17,7 +17,9 @@ import (
 
 func TestOwnedConformance(t *testing.T) {
 	origintest.Run(t, func(*testing.T) origintest.Fixture {
-		return origintest.Memory(mem.New("conformance"), func(o origin.Origin) origin.Origin { return namespace.Own(o, func() {}) })
+		return origintest.Memory(mem.New("conformance"), func(o origin.Origin) origin.Origin {
+			return namespace.Own(writer{o.(*mem.Origin)}, func() {})
+		})
 	})
 }
 
