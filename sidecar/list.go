@@ -35,7 +35,7 @@ func (s *Sidecar) List(ctx context.Context, mount string, req origin.ListRequest
 func (s *Sidecar) confirmAll(mount string, l origin.Listing, sent time.Time) {
 	for i := range l.Entries {
 		if obj := l.Entries[i].Object; obj.Version != "" {
-			s.objects.Confirm(bookKey(mount, obj.Path), obj, sent)
+			s.objects.Hint(bookKey(mount, obj.Path), obj, sent)
 		}
 	}
 	s.metrics.confirmed(byListing, len(l.Entries))
@@ -73,10 +73,11 @@ func (s *Sidecar) Forward(ctx context.Context, mount, path string, r *http.Reque
 	return f.Forward(ctx, path, r)
 }
 
-// fence makes everybody who comes from now on ask again about a path.
+// fence makes everybody who comes from now on ask again about a path, and waits until that outlives the process.
 func (s *Sidecar) fence(mount, path string) {
 	full := bookKey(mount, path)
-	s.objects.Fence(full)
+	durable := s.objects.Fence(full)
 	s.lists.FenceAll(func(key string) bool { return strings.HasPrefix(full, prefixOf(key)) })
 	s.metrics.fences.Inc()
+	durable()
 }

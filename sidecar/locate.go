@@ -115,11 +115,12 @@ func (s *Sidecar) Invalidate(mount, path string, prefix bool) error {
 	s.fence(mount, path)
 	if prefix {
 		full := bookKey(mount, path)
-		s.objects.FenceBelow(func(key string) bool { return strings.HasPrefix(key, full) })
+		durable := s.objects.FenceBelow(full)
 		s.lists.FenceAll(func(key string) bool {
 			listed := prefixOf(key)
 			return strings.HasPrefix(listed, full) || strings.HasPrefix(full, listed)
 		})
+		durable()
 	}
 	return nil
 }
