@@ -23,7 +23,9 @@ type Metadata interface {
 
 // lasting tells whether an answer may be of use to a later process: objects that have a version. That a path names nothing is soon not so any
 // more.
-func lasting(_ string, a freshness.Answer[origin.Object]) bool { return a.Err == nil && a.Value.Version != "" }
+func lasting(_ string, a freshness.Answer[origin.Object]) bool {
+	return a.Err == nil && a.Value.Version != ""
+}
 
 // sameObject tells whether next says nothing that prev does not.
 func sameObject(prev, next origin.Object) bool {

@@ -30,6 +30,7 @@ var Imports = []Allowance{
 	{[]string{"formats", "formats/*"}, []string{"formats", "formats/*"}},
 	{[]string{"sidecar"}, []string{"cache", "formats", "origin", "sidecar/freshness"}},
 	{[]string{"sidecar/freshness", "sidecar/admin"}, []string{"internal/*"}},
+	{[]string{"sidecar/metadata"}, []string{"origin", "sidecar/freshness"}},
 	{[]string{"sidecar/rpc"}, []string{"api/*", "cache", "cache/segfile", "formats", "origin", "sidecar", "sidecar/freshness", "internal/*"}},
 	{[]string{"client"}, []string{"api/*", "cache/segfile", "internal/*"}},
 	{[]string{"api/*"}, nil},
@@ -124,6 +125,7 @@ var libraries = []library{
 	{"github.com/trinodb/", nil, false},
 	{"github.com/spf13/", []string{"cmd/alio"}, false},
 	{"gopkg.in/yaml.v3", []string{"internal/config"}, false},
+	{"github.com/cockroachdb/", []string{"sidecar/metadata"}, false},
 	{"go.uber.org/goleak", nil, true},
 }
 

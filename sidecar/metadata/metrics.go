@@ -84,7 +84,8 @@ type Stats struct {
 	Bytes       int64 // on disk
 	Size        int64 // the limit of Bytes
 	MemoryBytes int64
-	Ready       bool // it has been opened and is not given up
+	QueueBytes  int64 // of answers that are not written yet, about, as of now
+	Ready       bool  // it has been opened and is not given up
 }
 
 // Stats returns the figures. It waits for no device.
@@ -92,5 +93,9 @@ func (s *Store) Stats() Stats {
 	m := s.metrics
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{Entries: m.entries.Load(), Bytes: m.bytes.Load(), Size: s.opts.Size, MemoryBytes: m.resident.Load(), Ready: s.state == open}
+	queued := s.pending.weight
+	if s.inflight != nil {
+		queued += s.inflight.weight
+	}
+	return Stats{Entries: m.entries.Load(), Bytes: m.bytes.Load(), Size: s.opts.Size, MemoryBytes: m.resident.Load(), QueueBytes: queued, Ready: s.state == open}
 }

@@ -20,8 +20,10 @@ const (
 	letGoWait = 2 * time.Second
 	// retryWait is how long after a failure to remove them it is tried again.
 	retryWait = time.Second
-	// mostLives is how often a store is begun anew within one process: a device that breaks it again and again is left alone.
-	mostLives = 5
+	// longestWait is how long at most a store waits before it is begun anew; the first time it is retryWait, and twice as long each time.
+	longestWait = time.Minute
+	// mostLeft is how often files may be left open that way before the store stays away for good: each time costs their memory.
+	mostLeft = 3
 )
 
 // Run opens the directory and writes what is kept, until the context ends; then it writes what waits, and closes. An error says why nothing is kept
@@ -74,7 +76,8 @@ func (s *Store) live(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close()
-	for range mostLives {
+	wait := retryWait
+	for left := 0; left < mostLeft; wait = min(2*wait, longestWait) {
 		gone := make(chan struct{})
 		ts, err := s.openTrees(gone)
 		if err != nil {
@@ -86,11 +89,20 @@ func (s *Store) live(ctx context.Context) error {
 				return s.closeTrees()
 			}
 		}
-		if err := s.clear(ctx); err != nil || ctx.Err() != nil {
+		closed, err := s.clear(ctx)
+		if err != nil {
 			return err
 		}
+		if !closed {
+			left++
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
 	}
-	return fmt.Errorf("metadata store: it was begun anew in %s %d times and given up each time: see the warnings before this one", s.opts.Dir, mostLives)
+	return fmt.Errorf("metadata store: the device of %s hung %d times with files open: restart the sidecar once it is well", s.opts.Dir, mostLeft)
 }
 
 // lockDir makes the directory ours.
@@ -242,14 +254,14 @@ func (s *Store) remove(names []string) error {
 }
 
 // clear removes every generation, so that no later process believes them, and lets go those who wait for fences: nothing is left that they could
-// be overtaken by. It tries until it can, or ctx ends.
-func (s *Store) clear(ctx context.Context) error {
+// be overtaken by. It tries until it can, or ctx ends. closed: the files that were in use are closed.
+func (s *Store) clear(ctx context.Context) (closed bool, err error) {
 	s.mu.Lock()
 	s.state, s.trees = broken, nil
 	using := s.using
 	s.using = nil
 	s.mu.Unlock()
-	s.letGo(using)
+	closed = s.letGo(using)
 	for {
 		err := s.removeAll()
 		if err == nil {
@@ -258,7 +270,7 @@ func (s *Store) clear(ctx context.Context) error {
 		s.log.Warn().Err(err).Str("metadata_dir", s.opts.Dir).Msg("what was given up cannot be removed yet; it is tried again until it can")
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("metadata store: %s holds what was given up, and it cannot be removed: remove it by hand: %w", s.opts.Dir, err)
+			return closed, fmt.Errorf("metadata store: %s holds what was given up, and it cannot be removed: remove it by hand: %w", s.opts.Dir, err)
 		case <-time.After(retryWait):
 		}
 	}
@@ -268,7 +280,7 @@ func (s *Store) clear(ctx context.Context) error {
 		close(done)
 	}
 	s.waiting = nil
-	return nil
+	return closed, nil
 }
 
 func (s *Store) removeAll() error {
@@ -282,8 +294,8 @@ func (s *Store) removeAll() error {
 }
 
 // letGo closes trees that were given up. Those that cannot be closed soon, since a device hangs or Pebble stopped in the middle of something, stay
-// as they are.
-func (s *Store) letGo(using []*tree) {
+// as they are: false.
+func (s *Store) letGo(using []*tree) bool {
 	shut := make(chan struct{})
 	go func() {
 		for _, t := range using {
@@ -295,7 +307,9 @@ func (s *Store) letGo(using []*tree) {
 	defer late.Stop()
 	select {
 	case <-shut:
+		return true
 	case <-late.C:
+		return false
 	}
 }
 
