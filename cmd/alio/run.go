@@ -51,9 +51,10 @@ func (p *parts) run(ctx context.Context, l listeners) error {
 	var workers sync.WaitGroup
 	tierCtx, stopTier := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTier()
+	waitUntil := time.Now().Add(p.recoverWait)
 	err := p.recover(ctx, tierCtx, &workers)
 	if err == nil {
-		p.runMetadata(ctx, tierCtx, &workers)
+		p.runMetadata(ctx, tierCtx, &workers, waitUntil)
 	}
 	workers.Go(func() { _ = p.cache.Run(tierCtx) }) // closeTiers tells what is wrong
 	if err == nil {
@@ -131,8 +132,8 @@ func (p *parts) recover(ctx, tierCtx context.Context, workers *sync.WaitGroup) e
 	return nil
 }
 
-// runMetadata starts the store of metadata, and waits for what an earlier process knew, for recoverWait at most. Whatever is wrong with it, reads go on.
-func (p *parts) runMetadata(ctx, tierCtx context.Context, workers *sync.WaitGroup) {
+// runMetadata starts the store of metadata, and waits for what an earlier process knew, but not beyond a time. Whatever is wrong with it, reads go on.
+func (p *parts) runMetadata(ctx, tierCtx context.Context, workers *sync.WaitGroup, waitUntil time.Time) {
 	if p.metadata == nil {
 		return
 	}
@@ -142,7 +143,7 @@ func (p *parts) runMetadata(ctx, tierCtx context.Context, workers *sync.WaitGrou
 			p.log.Error().Err(err).Msg("what is known of objects is not kept over a restart, nor beyond cache.object_memory; reads are not affected")
 		}
 	})
-	ctx, cancel := context.WithTimeout(ctx, p.recoverWait)
+	ctx, cancel := context.WithDeadline(ctx, waitUntil)
 	defer cancel()
 	p.metadata.Opened(ctx)
 	if st := p.metadata.Stats(); st.Ready {

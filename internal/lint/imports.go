@@ -48,7 +48,8 @@ var testHelpers = []string{"origin", "origin/*", "internal/*"}
 
 // testParts is what a package's tests put together besides, where a fake would have to be the part itself.
 var testParts = map[string][]string{
-	"sidecar/rpc": {"cache/disk"}, // clients read the segments that it writes
+	"sidecar/rpc": {"cache/disk"},       // clients read the segments that it writes
+	"sidecar":     {"sidecar/metadata"}, // what is known after a restart is what it has written
 }
 
 func matches(pattern, dir string) bool {

@@ -122,7 +122,7 @@ func (s *Store) lockDir() (io.Closer, error) {
 func (s *Store) install(ts *trees, gone chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.using = ts.all()
+	s.using, s.cleared, s.hopeless = ts.all(), false, false
 	s.openOnce()
 	if s.state == broken && s.waiting != nil { // a fence came meanwhile and was not written in time
 		close(gone)
@@ -279,7 +279,7 @@ func (s *Store) clear(ctx context.Context) (closed bool, err error) {
 	for _, done := range s.waiting {
 		close(done)
 	}
-	s.waiting = nil
+	s.waiting, s.cleared = nil, true
 	return closed, nil
 }
 

@@ -27,7 +27,6 @@ type Store struct {
 	metrics *metrics
 	blocks  *pebble.Cache
 	slots   chan struct{} // a token for each look-up that waits for the device
-	late    atomic.Int64  // look-ups that are past their deadline and have not come back
 	opened  chan struct{} // closed once Run has opened the directory, or could not
 
 	mu       sync.Mutex
@@ -38,6 +37,8 @@ type Store struct {
 	trees    *trees          // nil while there are none to look into
 	using    []*tree         // to be closed: those of trees, also after they were given up
 	waiting  []chan struct{} // of fences that were not written when the trees were given up
+	cleared  bool            // nothing is on disk
+	hopeless bool            // a fence waited in vain: others need not, until the device answers
 	gone     chan struct{}   // closed when trees are given up
 	wake     chan struct{}
 
@@ -55,9 +56,10 @@ const (
 	closed
 )
 
-// trees are the generations. It never changes; another takes its place.
+// trees are the generations. They never change; others take their place.
 type trees struct {
-	young, old *tree // old may be nil
+	young, old *tree        // old may be nil
+	late       atomic.Int64 // look-ups that are past their deadline and have not come back
 }
 
 // New makes a Store that has touched nothing yet.
@@ -161,7 +163,7 @@ func (s *Store) ask(ts *trees, key string) (f found, asked bool) {
 		s.metrics.skipped.Inc()
 		return found{}, false
 	}
-	if s.late.Load() > 0 {
+	if ts.late.Load() > 0 {
 		<-s.slots
 		ts.unuse()
 		s.metrics.skipped.Inc()
@@ -174,7 +176,7 @@ func (s *Store) ask(ts *trees, key string) (f found, asked bool) {
 		ts.unuse()
 		<-s.slots
 		if !over.CompareAndSwap(false, true) {
-			s.late.Add(-1)
+			ts.late.Add(-1)
 		}
 		answer <- f
 	}()
@@ -186,7 +188,7 @@ func (s *Store) ask(ts *trees, key string) (f found, asked bool) {
 	case <-timer.C:
 	}
 	if over.CompareAndSwap(false, true) {
-		s.late.Add(1)
+		ts.late.Add(1)
 		s.metrics.late.Inc()
 		return found{}, false
 	}
@@ -269,8 +271,13 @@ func (s *Store) fence(raise func(*batch)) (durable func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fences++
-	if s.state > open {
-		return func() {} // nothing of what there was is believed any more
+	switch {
+	case s.state == closed, s.state == broken && (s.cleared || s.hopeless):
+		return func() {} // nothing is believed any more
+	case s.state == broken: // nor by a later process, once it is removed
+		done := make(chan struct{})
+		s.waiting = append(s.waiting, done)
+		return func() { s.waitFor(done) }
 	}
 	raise(s.pending)
 	if s.pending.fences > maxFences {
@@ -297,6 +304,7 @@ func (s *Store) waitFor(done chan struct{}) {
 	case <-done:
 	default:
 		s.breakLocked(faultFence, fmt.Errorf("a fence was not durable within %v", s.opts.FenceDeadline))
+		s.hopeless = true
 	}
 }
 

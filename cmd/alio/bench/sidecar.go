@@ -16,6 +16,7 @@ import (
 
 	"github.com/alio-lake/alio/cmd/alio/bench/load"
 	"github.com/alio-lake/alio/cmd/alio/bench/proc"
+	"github.com/alio-lake/alio/sidecar/metadata"
 )
 
 // Mount is the name under which a Sidecar serves its data set, and the bucket that it has at its origin.
@@ -89,7 +90,7 @@ func (s *Sidecar) settings(originAddress string) string {
   %s:
     uri: s3://%s
     s3: {endpoint: "http://%s", region: us-east-1, path_style: true, anonymous: true}
-cache: {dir: %q, size: %d}
+cache: {dir: %q, size: %d, metadata_size: %d}
 freshness:
   rules:
     - {path: "%s/**", max_age: forever}
@@ -101,7 +102,7 @@ doors:
   grpc: {socket: %q}
 admin: {listen: "127.0.0.1:0"}
 log: {level: info, format: json}
-`, Mount, Mount, originAddress, s.Dir, CacheSize(s.Data), Mount, AccessKeyID, SecretAccessKey, s.Socket)
+`, Mount, Mount, originAddress, s.Dir, CacheSize(s.Data), max(CacheSize(s.Data)/16, metadata.MinSize), Mount, AccessKeyID, SecretAccessKey, s.Socket)
 }
 
 // Close ends the process and the origin at once. It is safe twice.
