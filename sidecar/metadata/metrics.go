@@ -64,6 +64,8 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 	gauge("alio_metadata_entries", "Objects that the store knows, those in both halves counted twice; as of the last second.", m.entries.Load)
 	gauge("alio_metadata_bytes", "Bytes that the store takes on disk; as of the last second.", m.bytes.Load)
 	gauge("alio_metadata_limit_bytes", "The most bytes that the store may take on disk.", func() int64 { return s.opts.Size })
+	gauge("alio_metadata_queue_bytes", "Bytes in memory of answers that are not durable yet; none is for longer than about a second.",
+		func() int64 { return s.Stats().QueueBytes })
 	gauge("alio_metadata_memory_bytes", "Bytes of memory that the store takes: block cache, unsorted entries, queue; as of the last second.", m.resident.Load)
 	return m
 }
@@ -84,7 +86,7 @@ type Stats struct {
 	Bytes       int64 // on disk
 	Size        int64 // the limit of Bytes
 	MemoryBytes int64
-	QueueBytes  int64 // of answers that are not written yet, about, as of now
+	QueueBytes  int64 // of answers that a kill would cost now, about: within a second they are durable
 	Ready       bool  // it has been opened and is not given up
 }
 
@@ -93,7 +95,7 @@ func (s *Store) Stats() Stats {
 	m := s.metrics
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	queued := s.pending.weight
+	queued := s.pending.weight + s.unsynced.Load()
 	if s.inflight != nil {
 		queued += s.inflight.weight
 	}

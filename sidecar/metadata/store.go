@@ -42,6 +42,7 @@ type Store struct {
 	gone     chan struct{}   // closed when trees are given up
 	wake     chan struct{}
 
+	unsynced atomic.Int64   // bytes of answers that are written, and that a kill could still cost
 	drops    sync.WaitGroup // old generations that are being removed
 	dropping atomic.Int64   // bytes of them
 }

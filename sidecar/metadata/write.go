@@ -67,6 +67,10 @@ func (w *writer) run(ctx context.Context) bool {
 		case <-w.s.wake:
 		case <-ctx.Done():
 		case <-tick.C:
+			if err := w.sync(); err != nil {
+				w.s.giveUp(w.ts, faultWrite, err)
+				return false
+			}
 			w.room()
 		}
 	}
@@ -131,11 +135,24 @@ func (w *writer) commit(b *batch) error {
 		return err
 	}
 	w.written += int64(out.Len())
-	how := pebble.NoSync
 	if sync {
-		how = pebble.Sync
+		err := out.Commit(pebble.Sync)
+		w.s.unsynced.Store(0)
+		return err
 	}
-	return out.Commit(how)
+	w.s.unsynced.Add(b.weight)
+	return out.Commit(pebble.NoSync)
+}
+
+// sync makes what was written durable. Pebble hands its log to the kernel by blocks of 32 KiB: without it, a kill could cost the last few hundred
+// answers however long ago they came.
+func (w *writer) sync() error {
+	if w.s.unsynced.Load() == 0 {
+		return nil
+	}
+	err := w.ts.young.db.LogData(nil, pebble.Sync)
+	w.s.unsynced.Store(0)
+	return err
 }
 
 // below takes away everything with a prefix: from the old generation at once, from the young one with the batch.

@@ -268,10 +268,10 @@ func (s *Sidecar) settle(ctx context.Context) error {
 	}
 }
 
-// idle reports whether no directory of the disk tier has pages that wait.
+// idle reports whether no directory of the disk tier has pages that wait, and the store of metadata nothing.
 func idle(metrics []byte) bool {
 	for line := range bytes.Lines(metrics) {
-		if bytes.HasPrefix(line, []byte("alio_disk_write_queue_bytes")) && !bytes.HasSuffix(bytes.TrimSpace(line), []byte(" 0")) {
+		if (bytes.HasPrefix(line, []byte("alio_disk_write_queue_bytes")) || bytes.HasPrefix(line, []byte("alio_metadata_queue_bytes"))) && !bytes.HasSuffix(bytes.TrimSpace(line), []byte(" 0")) {
 			return false
 		}
 	}
