@@ -33,7 +33,7 @@ func (s *Sidecar) List(ctx context.Context, mount string, req origin.ListRequest
 func (s *Sidecar) confirmAll(m *mounted, l origin.Listing, sent time.Time) {
 	for i := range l.Entries {
 		if obj := l.Entries[i].Object; obj.Version != "" {
-			s.objects.Confirm(m.key(obj.Path), obj, sent)
+			s.objects.Hint(m.key(obj.Path), obj, sent)
 		}
 	}
 	s.metrics.confirmed(byListing, len(l.Entries))

@@ -120,11 +120,12 @@ func (s *Sidecar) Invalidate(mount, path string, prefix bool) error {
 	s.fence(m, path)
 	if prefix {
 		full := m.key(path)
-		s.objects.FenceBelow(func(key string) bool { return strings.HasPrefix(key, full) })
+		durable := s.objects.FenceBelow(full)
 		s.lists.FenceAll(func(key string) bool {
 			listed := prefixOf(key)
 			return strings.HasPrefix(listed, full) || strings.HasPrefix(full, listed)
 		})
+		durable()
 	}
 	return nil
 }

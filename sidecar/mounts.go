@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -27,10 +28,34 @@ type mounted struct {
 	// about is what keys in the books begin with: the mount's name and the reload that made it. So what is heard of one origin, however late, is never
 	// believed of another that has taken its name.
 	about string
+	// space is where what is known of the mount's objects is kept over restarts: another one for each origin, and each folder of it, under the name. "": it
+	// is not kept, since the origin does not say where its paths begin.
+	space string
+}
+
+func mountOrigin(name string, epoch uint64, o origin.Origin) *mounted {
+	m := &mounted{Origin: o, name: name, about: fmt.Sprintf("%s@%d", name, epoch)}
+	if r, ok := origin.As[origin.Rooted](o); ok {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", name, o.ID(), r.Root()))
+		m.space = string(sum[:16])
+	}
+	return m
 }
 
 // key is what a path of the mount is called in the books; no mount name holds a slash.
 func (m *mounted) key(path string) string { return m.about + "/" + path }
+
+// about finds the mount that keys of a book begin with: one of those in force, or of those that a Reload is about to drop. nil: what is under such a
+// key is of nobody's concern any more.
+func (s *Sidecar) about(about string) *mounted {
+	name := about[:strings.LastIndexByte(about, '@')]
+	for _, n := range []*namespace{s.namespace.Load(), s.leaving.Load()} {
+		if n != nil && n.mounts[name] != nil && n.mounts[name].about == about {
+			return n.mounts[name]
+		}
+	}
+	return nil
+}
 
 // owns tells whether a key of a book speaks of the mount.
 func (m *mounted) owns(key string) bool { return strings.HasPrefix(key, m.about+"/") }
@@ -52,7 +77,7 @@ func newNamespace(before *namespace, mounts map[string]origin.Origin, own []fres
 			faults = append(faults, err)
 			continue
 		}
-		n.mounts[name] = &mounted{Origin: mounts[name], name: name, about: fmt.Sprintf("%s@%d", name, n.epoch)}
+		n.mounts[name] = mountOrigin(name, n.epoch, mounts[name])
 		if before != nil && before.mounts[name] != nil && before.mounts[name].Origin == mounts[name] {
 			n.mounts[name] = before.mounts[name]
 		}
@@ -74,13 +99,16 @@ func (s *Sidecar) Reload(mounts map[string]origin.Origin, rules []freshness.Rule
 	}
 	// From here on nobody begins with the old mounts; files that hits have found with them are void (see hotFile.current). Then what is believed is
 	// dropped, and what was asked for until now will not be believed when it comes.
+	s.leaving.Store(before)
 	s.namespace.Store(next)
 	for name, m := range before.mounts {
 		if next.mounts[name] != m {
-			s.objects.FenceBelow(m.owns)
+			durable := s.objects.FenceBelow(m.key(""))
 			s.lists.FenceAll(m.owns)
+			defer durable()
 		}
 	}
+	s.leaving.Store(nil)
 	return nil
 }
 

@@ -50,6 +50,8 @@ type Options struct {
 	Rules []freshness.Rule
 	// MetadataMemory bounds what is kept of objects and listings, in bytes (default 64 MiB: about 150,000 objects).
 	MetadataMemory int64
+	// Metadata keeps what is known of objects beyond MetadataMemory and over restarts. nil: nothing does.
+	Metadata Metadata
 	// LayoutMemory bounds the layouts kept, in bytes (default 32 MiB).
 	LayoutMemory int64
 	// FillSpan is the most bytes that a first read of an unknown object asks for in one request (default 16 MiB).
@@ -121,6 +123,7 @@ type Sidecar struct {
 	metrics *metrics
 
 	namespace atomic.Pointer[namespace]
+	leaving   atomic.Pointer[namespace] // while a Reload drops what is known of its mounts
 	reloading sync.Mutex
 }
 
@@ -138,8 +141,12 @@ func New(opts Options) (*Sidecar, error) {
 	}
 	s.namespace.Store(first)
 	keep := func(err error) bool { return errors.Is(err, origin.ErrNotFound) }
-	s.objects = freshness.NewBook(freshness.Options[origin.Object]{
-		Limit: opts.MetadataMemory * 5 / 8, Weigh: weighObject, Merge: mergeObject, Keep: keep})
+	objects := freshness.Options[origin.Object]{Limit: opts.MetadataMemory * 5 / 8, Weigh: weighObject, Merge: mergeObject, Keep: keep,
+		Persist: lasting, Same: sameObject}
+	if opts.Metadata != nil {
+		objects.Store = &objectStore{metadata: opts.Metadata, about: s.about}
+	}
+	s.objects = freshness.NewBook(objects)
 	s.runs = freshness.NewBook(freshness.Options[struct{}]{Weigh: func(string, struct{}) int64 { return 1 }})
 	s.budget = semaphore.NewWeighted(opts.RunMemory)
 	s.lists = freshness.NewBook(freshness.Options[origin.Listing]{

@@ -108,10 +108,11 @@ func (s *Sidecar) Delete(ctx context.Context, mount, path string) error {
 	return w.Delete(ctx, path)
 }
 
-// fence makes everybody who comes from now on ask again about a path.
+// fence makes everybody who comes from now on ask again about a path, and waits until that outlives the process.
 func (s *Sidecar) fence(m *mounted, path string) {
 	full := m.key(path)
-	s.objects.Fence(full)
+	durable := s.objects.Fence(full)
 	s.lists.FenceAll(func(key string) bool { return strings.HasPrefix(full, prefixOf(key)) })
 	s.metrics.fences.Inc()
+	durable()
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/alio-lake/alio/sidecar"
 	"github.com/alio-lake/alio/sidecar/admin"
 	"github.com/alio-lake/alio/sidecar/config"
+	"github.com/alio-lake/alio/sidecar/metadata"
 	"github.com/alio-lake/alio/sidecar/rpc"
 )
 
@@ -33,7 +34,8 @@ type parts struct {
 	state    *state
 	mounts   atomic.Pointer[mounts]
 	reloads  reloads
-	tier     *disk.Devices // nil: memory only
+	tier     *disk.Devices   // nil: memory only
+	metadata *metadata.Store // nil: what is known of objects is kept in memory only
 	cache    *cache.Cache
 	sidecar  *sidecar.Sidecar
 	handler  *endpoint.Handler
@@ -56,7 +58,7 @@ func assemble(cfg *config.Config, log zerolog.Logger) (*parts, error) {
 // assembleOn is assemble with the disk tier on another file system: one that fails or hangs.
 func assembleOn(cfg *config.Config, log zerolog.Logger, fsys vfs.FS, wait time.Duration) (*parts, error) {
 	p := &parts{cfg: cfg, log: log, fs: fsys, recoverWait: wait, registry: prometheus.NewRegistry(), state: newState(), reloads: reloads{now: cfg}}
-	for _, step := range []func() error{p.makeProcessMetrics, p.makeMounts, p.makeTier, p.makeCache, p.makeSidecar, p.makeS3, p.makeRPC, p.makeAdmin} {
+	for _, step := range []func() error{p.makeProcessMetrics, p.makeMounts, p.makeTier, p.makeMetadata, p.makeCache, p.makeSidecar, p.makeS3, p.makeRPC, p.makeAdmin} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, p.discard())
 		}
@@ -126,9 +128,24 @@ func (p *parts) makeTier() (err error) {
 	if len(dirs) == 0 {
 		return nil
 	}
+	if _, size, inside := c.Metadata(); inside {
+		dirs[0].Size -= int64(size)
+	}
 	p.tier, err = disk.NewDevices(disk.DevicesOptions{Dirs: dirs, OpenWait: p.recoverWait, Each: disk.Options{
 		WriteQueue: int64(c.WriteQueue), ReadDeadline: c.ReadDeadline.Std(), Protected: formats.Metadata, FS: p.fs, Log: p.log, Registerer: p.registry,
 	}})
+	return err
+}
+
+func (p *parts) makeMetadata() (err error) {
+	dir, size, _ := p.cfg.Cache.Metadata()
+	if dir == "" {
+		return nil
+	}
+	p.metadata, err = metadata.New(metadata.Options{
+		Dir: dir, Size: int64(size), Memory: int64(p.cfg.Cache.MetadataMemory), LookupDeadline: p.cfg.Cache.ReadDeadline.Std(),
+		Registerer: p.registry, Logger: p.log,
+	})
 	return err
 }
 
@@ -150,8 +167,13 @@ func (p *parts) makeSidecar() (err error) {
 	if err != nil {
 		return err
 	}
+	var kept sidecar.Metadata
+	if p.metadata != nil { // a nil *metadata.Store in the interface would not be nil
+		kept = p.metadata
+	}
 	p.sidecar, err = sidecar.New(sidecar.Options{
-		Mounts: p.mounts.Load().top, Pages: p.cache, Rules: rules, MetadataMemory: int64(p.cfg.Cache.ObjectMemory), LayoutMemory: int64(p.cfg.Cache.LayoutMemory),
+		Metadata: kept,
+		Mounts:   p.mounts.Load().top, Pages: p.cache, Rules: rules, MetadataMemory: int64(p.cfg.Cache.ObjectMemory), LayoutMemory: int64(p.cfg.Cache.LayoutMemory),
 		FillSpan: int64(p.cfg.Cache.FillSpan), RunMemory: int64(p.cfg.Cache.FirstReadMemory), Registerer: p.registry, Logger: p.log,
 	})
 	return err

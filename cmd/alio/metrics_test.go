@@ -110,6 +110,7 @@ var sections = []struct{ title, prefixes string }{
 	{"Freshness and layouts", "alio_freshness_ alio_layouts_"},
 	{"The page cache", "alio_cache_"},
 	{"The disk tier", "alio_disk_"},
+	{"What is known of objects, on disk", "alio_metadata_"},
 	{"Origins", "alio_origin_"},
 	{"The process", "alio_"},
 }

@@ -53,7 +53,11 @@ func (p *parts) run(ctx context.Context, l listeners) error {
 	p.hangups(adminCtx, &workers)
 	tierCtx, stopTier := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTier()
+	waitUntil := time.Now().Add(p.recoverWait)
 	err := p.recover(ctx, tierCtx, &workers)
+	if err == nil {
+		p.runMetadata(ctx, tierCtx, &workers, waitUntil)
+	}
 	workers.Go(func() { _ = p.cache.Run(tierCtx) }) // closeTiers tells what is wrong
 	if err == nil {
 		err = p.serve(ctx, l)
@@ -130,6 +134,26 @@ func (p *parts) recover(ctx, tierCtx context.Context, workers *sync.WaitGroup) e
 		}
 	})
 	return nil
+}
+
+// runMetadata starts the store of metadata, and waits for what an earlier process knew, but not beyond a time. Whatever is wrong with it, reads go on.
+func (p *parts) runMetadata(ctx, tierCtx context.Context, workers *sync.WaitGroup, waitUntil time.Time) {
+	if p.metadata == nil {
+		return
+	}
+	began := time.Now()
+	workers.Go(func() {
+		if err := p.metadata.Run(tierCtx); err != nil {
+			p.log.Error().Err(err).Msg("what is known of objects is not kept over a restart, nor beyond cache.object_memory; reads are not affected")
+		}
+	})
+	ctx, cancel := context.WithDeadline(ctx, waitUntil)
+	defer cancel()
+	p.metadata.Opened(ctx)
+	if st := p.metadata.Stats(); st.Ready {
+		p.log.Info().Int64("objects", st.Entries).Int64("bytes", st.Bytes).Int64("limit_bytes", st.Size).Dur("took_ms", time.Since(began)).
+			Msg("metadata recovered")
+	}
 }
 
 // flush waits until the disk tier has written what was queued, within what is left of the grace: what is dropped costs a request later.

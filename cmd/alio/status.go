@@ -20,8 +20,9 @@ type status struct {
 	Addresses     addresses      `json:"addresses"`
 	Reads         reads          `json:"reads"`
 	Cache         any            `json:"cache"`
-	Disk          any            `json:"disk,omitempty"`    // absent: memory only
-	Devices       []any          `json:"devices,omitempty"` // of which disk is the sum
+	Disk          any            `json:"disk,omitempty"`     // absent: memory only
+	Devices       []any          `json:"devices,omitempty"`  // of which disk is the sum
+	Metadata      any            `json:"metadata,omitempty"` // absent: kept in memory only
 	Sidecar       sidecar.Status `json:"sidecar"`
 	Mounts        []mountState   `json:"mounts"`
 	Reload        *reloadReport  `json:"reload,omitempty"` // the last one; absent: there was none
@@ -70,6 +71,9 @@ func (p *parts) status() any {
 		s.NotReady = err.Error()
 	}
 	s.Ready = s.NotReady == ""
+	if p.metadata != nil {
+		s.Metadata = snake(reflect.ValueOf(p.metadata.Stats()))
+	}
 	if p.tier != nil {
 		s.Disk = snake(reflect.ValueOf(p.tier.Stats()))
 		for _, d := range p.tier.Devices() {

@@ -34,6 +34,7 @@ var Imports = []Allowance{
 	{[]string{"sidecar"}, []string{"cache", "formats", "origin", "sidecar/freshness"}},
 	{[]string{"sidecar/namespace"}, []string{"origin", "internal/*"}},
 	{[]string{"sidecar/freshness", "sidecar/admin"}, []string{"internal/*"}},
+	{[]string{"sidecar/metadata"}, []string{"origin", "sidecar/freshness"}},
 	{[]string{"sidecar/rpc"}, []string{"api/*", "cache", "cache/segfile", "formats", "origin", "sidecar", "sidecar/freshness", "internal/*"}},
 	{[]string{"client"}, []string{"api/*", "cache/segfile", "internal/*"}},
 	{[]string{"api/*"}, nil},
@@ -51,8 +52,9 @@ var testHelpers = []string{"origin", "origin/*", "internal/*"}
 
 // testParts is what a package's tests put together besides, where a fake would have to be the part itself.
 var testParts = map[string][]string{
-	"sidecar/rpc": {"cache/disk"}, // clients read the segments that it writes
-	"cache":       {"cache/disk"}, // the example of embedded use
+	"sidecar/rpc": {"cache/disk"},       // clients read the segments that it writes
+	"cache":       {"cache/disk"},       // the example of embedded use
+	"sidecar":     {"sidecar/metadata"}, // what is known after a restart is what it has written
 }
 
 func matches(pattern, dir string) bool {
@@ -133,6 +135,7 @@ var libraries = []library{
 	{"github.com/trinodb/", nil, false},
 	{"github.com/spf13/", []string{"cmd/alio"}, false},
 	{"gopkg.in/yaml.v3", []string{"internal/config"}, false},
+	{"github.com/cockroachdb/", []string{"sidecar/metadata"}, false},
 	{"go.uber.org/goleak", nil, true},
 }
 

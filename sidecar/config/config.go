@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/alio-lake/alio/internal/config"
 )
@@ -56,6 +57,14 @@ type Cache struct {
 	MetadataShare float64 `yaml:"metadata_share"`
 	// What is kept in memory of objects' versions and of listings, apart from pages.
 	ObjectMemory config.Size `yaml:"object_memory"`
+	// Directory where what is known of objects is kept over restarts, and beyond object_memory, on a local file system, used by nothing else.
+	// Empty: "metadata" in dir (without dir, nothing is kept). off: nothing is kept.
+	MetadataDir string `yaml:"metadata_dir"`
+	// The most that metadata_dir may take, everything counted; in dir, it is taken from size. 0: a 16th of size, at most 4GiB (1GiB is about 10
+	// million objects); below 16MiB nothing is kept.
+	MetadataSize config.Size `yaml:"metadata_size"`
+	// Memory for what metadata_dir holds: blocks of its files, and what is not yet in them.
+	MetadataMemory config.Size `yaml:"metadata_memory"`
 	// What is kept in memory of files' layouts, apart from pages.
 	LayoutMemory config.Size `yaml:"layout_memory"`
 	// Size of one segment file of the disk tier; 0 follows the size (a 32nd of it, at most 64MiB, or more where that would make over 8192 segments).
@@ -94,6 +103,30 @@ func (c *Cache) Dirs() []CacheDir {
 	}
 	return dirs
 }
+
+// Off as Cache.MetadataDir: nothing is kept.
+const Off = "off"
+
+// leastMetadata is the least that a store of metadata works with.
+const leastMetadata = 16 * config.MiB
+
+// Metadata tells where metadata is kept and how much it may take; "": nowhere. inside: that is a part of what Dir may take.
+func (c *Cache) Metadata() (dir string, size config.Size, inside bool) {
+	dir, size = c.MetadataDir, c.MetadataSize
+	if size == 0 {
+		size = min(c.Size/16, 4*config.GiB)
+	}
+	if inside = dir == ""; inside && c.Dir != "" {
+		dir = filepath.Join(c.Dir, metadataName)
+	}
+	if dir == "" || dir == Off || size < leastMetadata {
+		return "", 0, false
+	}
+	return dir, size, inside
+}
+
+// metadataName is the folder of metadata in the first directory of the disk tier, which knows it.
+const metadataName = "metadata"
 
 // Freshness holds the operator's rules.
 type Freshness struct {
@@ -182,6 +215,7 @@ func Default() *Config {
 			Memory:          256 * config.MiB,
 			MetadataShare:   0.5,
 			ObjectMemory:    64 * config.MiB,
+			MetadataMemory:  32 * config.MiB,
 			LayoutMemory:    32 * config.MiB,
 			WriteQueue:      64 * config.MiB,
 			FillSpan:        16 * config.MiB,

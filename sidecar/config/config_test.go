@@ -56,6 +56,9 @@ cache:
   memory: 256MiB
   metadata_share: 0.5
   object_memory: 64MiB
+  metadata_dir: ""
+  metadata_size: "0"
+  metadata_memory: 32MiB
   layout_memory: 32MiB
   segment_size: "0"
   write_queue: 64MiB
@@ -140,6 +143,9 @@ cache:
   memory: 1GiB
   metadata_share: 0.3
   object_memory: 100MB
+  metadata_dir: /ssd0/known
+  metadata_size: 3GiB
+  metadata_memory: 64MiB
   layout_memory: 10MB
   segment_size: 256MiB
   write_queue: 32MiB

@@ -67,6 +67,7 @@ func (c *Cache) validate(f *config.Faults) {
 		f.Add("cache.metadata_share", "%v is no share: want more than 0 and at most 1, such as 0.5", c.MetadataShare)
 	}
 	atLeast(f, "cache.object_memory", c.ObjectMemory, config.MiB, "versions of objects have to be kept somewhere")
+	c.validateMetadata(f)
 	atLeast(f, "cache.layout_memory", c.LayoutMemory, config.MiB, "one wide file's layout can take that much")
 	atLeast(f, "cache.fill_span", c.FillSpan, config.MiB, "a page can be that large")
 	if c.FillMemory < c.FillSpan {
@@ -75,6 +76,27 @@ func (c *Cache) validate(f *config.Faults) {
 	if c.FirstReadMemory < c.FillSpan {
 		f.Add("cache.first_read_memory", "%s is less than one read of cache.fill_span (%s)", c.FirstReadMemory, c.FillSpan)
 	}
+}
+
+func (c *Cache) validateMetadata(f *config.Faults) {
+	if c.MetadataDir == Off {
+		return
+	}
+	if strings.HasPrefix(c.MetadataDir, "~") {
+		f.Add("cache.metadata_dir", "%q starts with ~, which only a shell expands: write the whole path", c.MetadataDir)
+	}
+	for _, d := range c.Dirs() {
+		if rel, err := filepath.Rel(d.Dir, c.MetadataDir); err == nil && c.MetadataDir != "" && filepath.IsLocal(rel) {
+			f.Add("cache.metadata_dir", "%q lies in the cache directory %s: leave it empty, which gives it a place there, or give it one outside", c.MetadataDir, d.Dir)
+		}
+	}
+	if c.MetadataSize != 0 {
+		atLeast(f, "cache.metadata_size", c.MetadataSize, leastMetadata, "the store needs room for two generations; metadata_dir: off keeps nothing")
+	}
+	if _, size, inside := c.Metadata(); inside && size > c.Size/2 {
+		f.Add("cache.metadata_size", "%s is more than half of cache.size (%s), from which it is taken: make it smaller, or give it a metadata_dir outside of cache.dir", size, c.Size)
+	}
+	atLeast(f, "cache.metadata_memory", c.MetadataMemory, 4*config.MiB, "the store works with blocks of several kilobytes")
 }
 
 func (c *Cache) validateDisk(f *config.Faults) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	units "github.com/alio-lake/alio/internal/config"
 	"github.com/alio-lake/alio/sidecar/config"
 )
 
@@ -200,5 +201,46 @@ func TestDirectoriesOfTheDiskTier(t *testing.T) {
 	c := config.Cache{Dir: "/a", Size: 7, MoreDirs: []config.CacheDir{{Dir: "/b"}, {Dir: "/c", Size: 9}}}
 	if got, want := c.Dirs(), []config.CacheDir{{Dir: "/a", Size: 7}, {Dir: "/b", Size: 7}, {Dir: "/c", Size: 9}}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestMetadataDirectories(t *testing.T) {
+	const head = "mounts: {lake: {uri: s3://b}}\ncache: {dir: /c, size: 10GiB, "
+	for _, c := range []struct{ text, want string }{
+		{"metadata_dir: off}", ""},
+		{"metadata_dir: /elsewhere, metadata_size: 100GiB}", ""},
+		{"metadata_size: 5GiB}", ""},
+		{"metadata_size: 6GiB}", "cache.metadata_size: 6GiB is more than half"},
+		{"metadata_size: 1MiB}", "cache.metadata_size: 1MiB is too little"},
+		{"metadata_dir: /c/segments}", "lies in the cache directory"},
+		{"metadata_dir: /c}", "lies in the cache directory"},
+		{"metadata_dir: ~/m}", "only a shell expands"},
+		{"metadata_memory: 1}", "cache.metadata_memory: 1 is too little"},
+	} {
+		if got := faultsOf(t, head+c.text); !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
+			t.Errorf("%s: %q, want %q", c.text, got, c.want)
+		}
+	}
+}
+
+func TestWhereMetadataIs(t *testing.T) {
+	for _, c := range []struct {
+		cache  config.Cache
+		dir    string
+		size   units.Size
+		inside bool
+	}{
+		{config.Cache{Dir: "/c", Size: 16 * units.GiB}, "/c/metadata", units.GiB, true},
+		{config.Cache{Dir: "/c", Size: 1024 * units.GiB}, "/c/metadata", 4 * units.GiB, true},
+		{config.Cache{Dir: "/c", Size: 64 * units.MiB}, "", 0, false},
+		{config.Cache{Dir: "/c", Size: 64 * units.MiB, MetadataSize: 20 * units.MiB}, "/c/metadata", 20 * units.MiB, true},
+		{config.Cache{Dir: "/c", Size: 16 * units.GiB, MetadataDir: "/m"}, "/m", units.GiB, false},
+		{config.Cache{Dir: "/c", Size: 16 * units.GiB, MetadataDir: config.Off}, "", 0, false},
+		{config.Cache{Size: 16 * units.GiB}, "", 0, false},
+		{config.Cache{Size: 16 * units.GiB, MetadataDir: "/m"}, "/m", units.GiB, false},
+	} {
+		if dir, size, inside := c.cache.Metadata(); dir != c.dir || size != c.size || inside != c.inside {
+			t.Errorf("%+v: %q, %s, %v", c.cache, dir, size, inside)
+		}
 	}
 }

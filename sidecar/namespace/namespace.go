@@ -2,6 +2,7 @@ package namespace
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 type Origin struct {
 	mounts   []*mount  // by path; the one at "" first, if there is one
 	segments []segment // who answers for which names, in their order
+	root     string
 }
 
 // mount is an origin at a path, "" or without slashes at its ends.
@@ -38,6 +40,7 @@ func (m *mount) below() string {
 var (
 	_ origin.Forwarder = (*Origin)(nil)
 	_ origin.Writer    = (*Origin)(nil)
+	_ origin.Rooted    = (*Origin)(nil)
 )
 
 var (
@@ -60,7 +63,7 @@ func New(mounts map[string]origin.Origin) (*Origin, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	o.segments = cut(o.mounts)
+	o.segments, o.root = cut(o.mounts), rootOf(o.mounts)
 	return o, nil
 }
 
@@ -229,6 +232,22 @@ func (o *Origin) Delete(ctx context.Context, path string) error {
 		return err
 	}
 	return outer(w.Delete(ctx, inner), "delete", path)
+}
+
+// Root says where the paths of every origin begin. If one of them does not say it, it is what no other Origin has: then nothing that is known of this one
+// is taken for known of another, or of the same after a restart.
+func (o *Origin) Root() string { return o.root }
+
+func rootOf(mounts []*mount) string {
+	var roots strings.Builder
+	for _, m := range mounts {
+		r, ok := origin.As[origin.Rooted](m.origin)
+		if !ok {
+			return rand.Text()
+		}
+		fmt.Fprintf(&roots, "%q=%q ", m.path, r.Root())
+	}
+	return roots.String()
 }
 
 // ID names every origin and where it is mounted. Part ids do not begin with it: they are those of the origins themselves.
