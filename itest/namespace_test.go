@@ -3,9 +3,11 @@ package itest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,6 +43,8 @@ type threeKinds struct {
 	bkt  string        // its bucket
 	door *awss3.Client
 	rpc  apiv1.SidecarClient
+
+	admin string // URL
 }
 
 func newThreeKinds(t *testing.T) *threeKinds {
@@ -81,7 +85,7 @@ func newThreeKinds(t *testing.T) *threeKinds {
 	}
 	t.Cleanup(func() { conn.Close() })
 	return &threeKinds{hdfs: h, gcs: client.Bucket(g.Bucket), s3: harness.S3Client(s.Endpoint, s.Region, s.AccessKey, s.SecretKey), bkt: s.Bucket,
-		door: harness.S3Client(a.Door, "us-east-1", a.AccessKey, a.SecretKey), rpc: apiv1.NewSidecarClient(conn)}
+		door: harness.S3Client(a.Door, "us-east-1", a.AccessKey, a.SecretKey), rpc: apiv1.NewSidecarClient(conn), admin: a.Admin}
 }
 
 // byS3 reads an object through the S3 door.
@@ -121,6 +125,7 @@ func TestNamespace(t *testing.T) {
 	t.Run("EveryDoor", func(t *testing.T) { testEveryDoor(t, l) })
 	t.Run("Listings", func(t *testing.T) { testListings(t, l) })
 	t.Run("Refusals", func(t *testing.T) { testRefusals(t, l) })
+	t.Run("Checks", func(t *testing.T) { testChecks(t, l) })
 	t.Run("Writes", func(t *testing.T) { testNamespaceWrites(t, l) })
 }
 
@@ -208,8 +213,9 @@ func testRefusals(t *testing.T, l *threeKinds) {
 		{"nowhere", "x", "NoSuchKey", 404, codes.NotFound, ""},
 		{"nobody", "x", "NoSuchKey", 404, codes.NotFound, "no-such-bucket"},
 		{"sea", "x", "NoSuchBucket", 404, codes.FailedPrecondition, "sea"},
-		{"lake", "a//b", "NoSuchKey", 404, codes.NotFound, ""},
-		{"lake", "a/../b", "NoSuchKey", 404, codes.NotFound, ""},
+		{"lake", "a//b", "InvalidRequest", 400, codes.InvalidArgument, "HDFS has no empty names"},
+		{"lake", "a/../b", "InvalidRequest", 400, codes.InvalidArgument, "HDFS has no files named"},
+		{"lake", "archive/a//b", "NoSuchKey", 404, codes.NotFound, ""},
 	} {
 		_, err := l.byS3(t.Context(), r.mount, r.path)
 		var api smithy.APIError
@@ -226,6 +232,36 @@ func testRefusals(t *testing.T, l *threeKinds) {
 		_, err2 := l.rpc.List(t.Context(), &apiv1.ListRequest{Mount: mount})
 		if err == nil || !strings.Contains(err.Error(), "NoSuchBucket") || !strings.Contains(err.Error(), "no-such-bucket") || status.Code(err2) != codes.NotFound {
 			t.Errorf("a listing of a bucket that is not there: %v; %v", err, err2)
+		}
+	}
+}
+
+// testChecks has each origin asked once: what fails says where to look.
+func testChecks(t *testing.T, l *threeKinds) {
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, l.admin+"/mounts?check=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var all []struct {
+		Name, Kind, Writes, Error, Remedy string
+		Reachable                         bool
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&all); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"nowhere": "does not exist", "nobody": "does not exist", "private": "check the credentials"}
+	if len(all) != 7 {
+		t.Errorf("%d mounts, want 7", len(all))
+	}
+	for _, m := range all {
+		if remedy, fails := want[m.Name]; m.Reachable == fails || !strings.Contains(m.Remedy, remedy) || (m.Error != "") != fails {
+			t.Errorf("%+v", m)
 		}
 	}
 }

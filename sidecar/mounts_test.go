@@ -111,6 +111,9 @@ func TestReload(t *testing.T) {
 	if _, err := r.Stat(t.Context(), "lake", "x"); !errors.Is(err, origin.ErrUnknownMount) || r.lean("lake/x") != "" {
 		t.Errorf("a mount that is gone: %v", err)
 	}
+	if st := r.Status(); st.Objects != 1 || st.Listings != 1 { // those of the sea
+		t.Errorf("what is known of mounts that are gone still takes memory: %+v", st)
+	}
 }
 
 // TestReloadToAnotherViewOfTheSameOrigin has an origin of the same id, as after a change of credentials: what was believed is dropped all the same.
@@ -129,6 +132,28 @@ func TestReloadToAnotherViewOfTheSameOrigin(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.says("afterwards", "lake", "x", "afterwards")
+}
+
+// TestReloadDropsWhatIsKept has a store beyond memory: what a listing has told goes there only, and is not found again by the mount that takes the name,
+// though it is of the same origin.
+func TestReloadDropsWhatIsKept(t *testing.T) {
+	kept := metadataStore(t, t.TempDir())
+	r := newRig(t, 1, func(o *sidecar.Options, _ *cache.Options) { o.Rules, o.Metadata = askOnce, kept })
+	r.store.Put("d/listed", []byte("before"))
+	r.list("d/")
+	again := mem.New("lake")
+	again.Put("d/listed", []byte("afterwards"))
+	if err := r.Reload(map[string]origin.Origin{"lake": again}, askOnce); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		r.says("afterwards", "lake", "d/listed", "afterwards")
+	}
+	r.list("d/")
+	if err := r.Reload(map[string]origin.Origin{"lake": again}, nil); err != nil { // the same: other rules only
+		t.Fatal(err)
+	}
+	r.says("a mount that stays", "lake", "d/listed", "afterwards")
 }
 
 func TestReloadThatIsFaultyChangesNothing(t *testing.T) {
