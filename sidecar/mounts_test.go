@@ -146,9 +146,11 @@ func TestReloadDropsWhatIsKept(t *testing.T) {
 	if err := r.Reload(map[string]origin.Origin{"lake": again}, askOnce); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		r.says("afterwards", "lake", "d/listed", "afterwards")
+	found, err := r.Locate(t.Context(), "lake", "d/listed", "") // which asks for no attributes, and reads nothing of a file so small
+	if err != nil || found.Object.Size != int64(len("afterwards")) {
+		t.Errorf("%+v %v", found.Object, err)
 	}
+	r.says("afterwards", "lake", "d/listed", "afterwards")
 	r.list("d/")
 	if err := r.Reload(map[string]origin.Origin{"lake": again}, nil); err != nil { // the same: other rules only
 		t.Fatal(err)
@@ -225,6 +227,35 @@ func TestAnswersThatOutliveTheirMount(t *testing.T) {
 	late.Wait()
 	r.says("when they have come", "lake", "x", "afterwards")
 	r.says("when they have come", "lake", "x", "afterwards")
+}
+
+// TestRequestsThatAreSentAfterTheirMount has a reader that began before a reload and asks the old origin afterwards, too: what it hears is believed of nothing.
+func TestRequestsThatAreSentAfterTheirMount(t *testing.T) {
+	r := newRig(t, 1, func(o *sidecar.Options, c *cache.Options) {
+		o.Rules, o.FillSpan, o.RunMemory, c.FillSpan = askOnce, 1<<20, 1<<20, 1<<20
+	})
+	r.store.Put("x", make([]byte, 8<<20))
+	c, err := r.Open(t.Context(), "lake", origin.ReadRequest{Path: "x", Length: origin.WholeRange}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Body.Close()
+	next := mem.New("next")
+	next.Put("x", []byte("afterwards"))
+	if err := r.Reload(map[string]origin.Origin{"lake": next}, askOnce); err != nil {
+		t.Fatal(err)
+	}
+	r.calls()
+	if n, err := io.Copy(io.Discard, c.Body); err != nil || n != 8<<20 {
+		t.Errorf("the reader that was under way: %d bytes, %v", n, err)
+	}
+	if r.calls() == "" {
+		t.Error("the old origin was not asked any more: the test shows nothing")
+	}
+	if obj, err := r.Stat(t.Context(), "lake", "x"); err != nil || obj.Size != int64(len("afterwards")) {
+		t.Errorf("%+v %v", obj, err)
+	}
+	r.says("afterwards", "lake", "x", "afterwards")
 }
 
 // gated holds up what it is asked until it is released.

@@ -142,6 +142,18 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
+// TestReloadHoldsWhatRunsToTheRules has a file that is right by itself, and wrong beside the door that is open until a restart.
+func TestReloadHoldsWhatRunsToTheRules(t *testing.T) {
+	isolate(t)
+	o := startOrigin(t)
+	mounts := "mounts:\n" + on("lake", o, "")
+	c := configure(t, mounts+"doors: {grpc: {listen: '127.0.0.1:0', tokens: [{name: a, token: b}]}}\n")
+	c.write(t, mounts)
+	if code, r := c.reload(t); code != http.StatusUnprocessableEntity || !strings.Contains(r.Error, "doors.grpc.tokens") {
+		t.Errorf("a door on TCP without tokens: %d %+v", code, r)
+	}
+}
+
 func TestReloadOfKeys(t *testing.T) {
 	isolate(t)
 	o := startOrigin(t)
