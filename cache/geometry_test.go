@@ -182,6 +182,12 @@ func TestPartLayouts(t *testing.T) {
 			t.Errorf("%d+%d: %v", req.Offset, req.Length, err)
 		}
 	}
+	large, data := object("large", 2<<20)
+	large.Parts = []origin.Part{{ID: "a", Length: 2<<20 - 1}, {Offset: 2<<20 - 1, Length: 1}}
+	few := newCache(t, Options{FillSpan: 1 << 20})
+	if r, err := few.Open(t.Context(), Request{Object: large, Layout: grid{size: 64 * kib}, Source: &fakeSource{data: data}, Length: large.Size}); !errors.Is(err, origin.ErrUnsupported) {
+		t.Errorf("a read that would fail after its first window begins: %v, %v", r, err)
+	}
 	if _, err := view.PageAt(833); !errors.Is(err, origin.ErrUnsupported) {
 		t.Error(err)
 	}

@@ -71,9 +71,15 @@ func (w *world) overwrite(rnd *rand.Rand, i int) {
 	data := w.versions[obj.Path+"@"+string(obj.Version)]
 	switch {
 	case i%2 == 1 && err == nil && rnd.IntN(4) == 0:
-		n := 1 + rnd.IntN(len(data))
+		n, size := 1+rnd.IntN(len(data)), len(data)
 		data = data[:n:n]
 		obj, err = w.store.Truncate(obj.Path, int64(n))
+		if rnd.IntN(2) == 0 && err == nil { // as long as before, with other bytes
+			w.versions[obj.Path+"@"+string(obj.Version)] = data
+			more := randomBytes(rnd.Uint64(), size-n)
+			data = slices.Concat(data, more)
+			obj, err = w.store.Append(obj.Path, more, false)
+		}
 	case i%2 == 1 && err == nil && rnd.IntN(3) > 0:
 		more := randomBytes(rnd.Uint64(), rnd.IntN(200_000))
 		data = slices.Concat(data, more)
@@ -285,7 +291,7 @@ func (w *world) hammer(t *testing.T, c *Cache, disk *fakeDisk, rnd *rand.Rand, f
 				if s := c.Stats(); s.MemoryBytes > s.MemoryLimit || s.FillMemoryBytes > s.FillMemoryLimit || s.FillMemoryBytes < 0 {
 					t.Errorf("a limit does not hold: %+v", s)
 				}
-				if own.IntN(8) == 0 {
+				if own.IntN(4) == 0 {
 					w.overwrite(own, own.IntN(len(w.paths)))
 				}
 				if disk != nil && own.IntN(4) == 0 {

@@ -307,6 +307,39 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+// TestDefaultCredentials: they are looked for when a request needs them, and again with the next one; what is missing is told with the ways out.
+func TestDefaultCredentials(t *testing.T) {
+	t.Setenv(emulatorHost, "")
+	file := filepath.Join(t.TempDir(), "credentials.json")
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/token":
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"access_token":"sesame","token_type":"Bearer","expires_in":3600}`)
+		case r.Header.Get("Authorization") != "Bearer sesame":
+			w.WriteHeader(401)
+		default:
+			metadata(w, 7, 100)
+		}
+	}))
+	t.Cleanup(server.Close)
+	o := at(t, server.URL, func(o *Options) { o.Anonymous, o.HTTPClient = false, server.Client() })
+	_, err := o.Stat(t.Context(), "x")
+	_, err2 := o.Put(t.Context(), "x", strings.NewReader("abc"), 3)
+	for _, err := range []error{err, err2} {
+		if origin.Kind(err) != origin.ErrDenied || !strings.Contains(err.Error(), "no credentials were found") || !strings.Contains(err.Error(), "anonymously") {
+			t.Errorf("without credentials: %v", err)
+		}
+	}
+	if err := os.WriteFile(file, []byte(serviceAccount(t, server.URL+"/token")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if obj, err := o.Stat(t.Context(), "x"); err != nil || obj.Version != "7/100" {
+		t.Errorf("with credentials that came later: %+v, %v", obj, err)
+	}
+}
+
 // serviceAccount is a credentials file of a service account with a key of its own.
 func serviceAccount(t *testing.T, tokenURL string) string {
 	t.Helper()

@@ -57,7 +57,7 @@ func New(opts Options) (*Origin, error) {
 		}
 	}
 	client := *o.http
-	client.Transport = &tap{base}
+	client.Transport = &tap{base, opts.StallTimeout}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	o.sender = &client
 	o.client, err = storage.NewClient(context.Background(), option.WithHTTPClient(&client), option.WithoutAuthentication(),

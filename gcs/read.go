@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -31,21 +30,18 @@ func (o *Origin) Read(ctx context.Context, req origin.ReadRequest) (origin.Conte
 	if g := pinned(req); g > 0 {
 		handle = handle.If(storage.Conditions{GenerationMatch: g})
 	}
-	bodyCtx, cancel := context.WithCancel(ctx)
-	bodyCtx, x := exchanging(bodyCtx, true)
+	inner, x := exchanging(ctx, true)
 	off, n := span(req)
-	r, err := handle.NewRangeReader(bodyCtx, off, n)
+	r, err := handle.NewRangeReader(inner, off, n) // of a whole object, it compares the CRC32C at its end
 	if err != nil {
-		cancel()
 		return o.refused(ctx, req, x, err)
 	}
-	w := outbound.Watch(&summed{r: r, whole: x.status == http.StatusOK, left: x.length}, o.opts.StallTimeout, cancel)
 	c, err := o.content(req, x)
 	if err != nil {
-		_ = w.Close() // the answer's fault is the error
+		_ = r.Close() // the answer's fault is the error
 		return origin.Content{}, err
 	}
-	c.Body = outbound.Exactly(w, c.Length, func(err error) error { return o.cut(ctx, req.Path, x, err) })
+	c.Body = outbound.Exactly(r, c.Length, func(err error) error { return o.cut(ctx, req.Path, x, err) })
 	return c, nil
 }
 
@@ -138,25 +134,8 @@ func (o *Origin) cut(ctx context.Context, path string, x *exchange, err error) e
 	if errors.Is(err, outbound.ErrClosed) {
 		return origin.NewError(origin.ErrInvalid, "read", path, err)
 	}
-	if why := x.fault(); why != nil && !errors.Is(err, outbound.ErrStalled) {
+	if why := x.fault(); why != nil {
 		err = why
 	}
 	return o.broke(ctx, "read", path, err)
 }
-
-// summed reads a whole body to its very end, which is where the client compares the object's CRC32C. The client cannot check a part of one.
-type summed struct {
-	r     io.ReadCloser
-	whole bool
-	left  int64
-}
-
-func (s *summed) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	if s.left -= int64(n); s.whole && s.left == 0 && err == nil {
-		_, err = s.r.Read(make([]byte, 1))
-	}
-	return n, err
-}
-
-func (s *summed) Close() error { return s.r.Close() }

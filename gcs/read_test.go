@@ -110,7 +110,11 @@ func TestAWholeObjectIsSummed(t *testing.T) {
 func TestStalls(t *testing.T) {
 	hung := make(chan struct{})
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, "/storage/v1/") && r.Method == http.MethodGet {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/slow"):
+			_, _ = io.WriteString(w, "{")
+			w.(http.Flusher).Flush()
+		case !strings.HasPrefix(r.URL.Path, "/storage/v1/") && r.Method == http.MethodGet:
 			answer(w, "abc", nil)
 			w.(http.Flusher).Flush()
 		}
@@ -124,6 +128,9 @@ func TestStalls(t *testing.T) {
 	_, b, err := readAll(slow, old)
 	if !errors.Is(err, origin.ErrUnavailable) || !errors.Is(err, outbound.ErrStalled) || errors.Is(err, context.Canceled) || string(b) != "abc" {
 		t.Errorf("a body that stalls: %q, %v", b, err)
+	}
+	if _, err = slow.Stat(t.Context(), "slow"); !errors.Is(err, origin.ErrUnavailable) || !errors.Is(err, outbound.ErrStalled) {
+		t.Errorf("metadata that stalls: %v", err)
 	}
 	_, err = slow.Put(t.Context(), "x", endless{}, -1)
 	if !errors.Is(err, origin.ErrUnavailable) || !errors.Is(err, outbound.ErrStalled) || errors.Is(err, context.Canceled) {

@@ -7,6 +7,9 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
+
+	"github.com/alio-lake/alio/internal/outbound"
 )
 
 // exchange is what went over the wire for one call of the client. The client keeps neither an answer's headers nor, of some failures,
@@ -42,8 +45,11 @@ func (x *exchange) fault() error {
 // does not look at what version the rest is of.
 var errResumed = errors.New("the body broke")
 
-// tap is the round tripper that keeps what an exchange asks for.
-type tap struct{ base http.RoundTripper }
+// tap is the round tripper that keeps what an exchange asks for, and ends a request whose answer's body stalls.
+type tap struct {
+	base  http.RoundTripper
+	stall time.Duration
+}
 
 // maxDetail bounds what is kept of the body of a failure.
 const maxDetail = 16 << 10
@@ -60,7 +66,13 @@ func (t *tap) RoundTrip(r *http.Request) (*http.Response, error) {
 	if again {
 		return nil, errResumed
 	}
-	resp, err := t.base.RoundTrip(r)
+	ctx, cancel := context.WithCancel(r.Context())
+	resp, err := t.base.RoundTrip(r.WithContext(ctx))
+	if err != nil {
+		cancel()
+	} else {
+		resp.Body = outbound.Watch(resp.Body, t.stall, cancel)
+	}
 	var detail []byte
 	if err == nil && resp.StatusCode >= 300 {
 		detail, _ = io.ReadAll(io.LimitReader(resp.Body, maxDetail)) // what came of it will do

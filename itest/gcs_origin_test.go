@@ -11,9 +11,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"cloud.google.com/go/storage"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/alio-lake/alio/formats/parquet/parquettest"
 	"github.com/alio-lake/alio/gcs"
 	"github.com/alio-lake/alio/itest/harness"
 	"github.com/alio-lake/alio/itest/harness/s3proxy"
@@ -267,6 +271,40 @@ func TestGCSRequestsAreCounted(t *testing.T) {
 	_, got, err := p.Take(t.Context())
 	if want := (s3proxy.Summary{DataGETs: 2, Footers: 1, MetadataGETs: 1, LISTs: 1, Writes: 1, Requests: 5, BytesFetched: got.BytesFetched}); err != nil || got != want || got.BytesFetched < 120 {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
+	}
+}
+
+// TestGCSIsReadOnce: what an S3 client has read of a GCS object through the sidecar is not asked of GCS again.
+func TestGCSIsReadOnce(t *testing.T) {
+	b := newGCSBucket(t, harness.GCSServer(t), false)
+	p, err := s3proxy.Start(s3proxy.Options{Target: b.server.Endpoint})
+	must(t, err)
+	t.Cleanup(func() { _ = p.Close() }) // never fails
+	const maxAge = 20 * time.Second
+	door, _ := newDoor(t, b.origin(t, func(o *gcs.Options) { o.Endpoint = p.URL() }), 1, maxAge, 8<<20, false)
+	file := parquettest.Arrow(t, parquettest.Spec{Columns: 6, RowGroups: 2, Rows: 9000, ValueSize: 20})
+	key := "t/dt=2024-01-01/part 0+1.parquet"
+	b.put(t, key, file)
+	read := func(what string, want []byte) s3proxy.Summary {
+		t.Helper()
+		for _, rng := range []*string{aws.String("bytes=-49152"), nil, aws.String("bytes=1000-99999")} {
+			out, err := door.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("lake"), Key: &key, Range: rng})
+			must(t, err)
+			got, err := io.ReadAll(out.Body)
+			must(t, errors.Join(err, out.Body.Close()))
+			if rng == nil && !bytes.Equal(got, want) {
+				t.Errorf("%s: %d bytes are not the %d of the object", what, len(got), len(want))
+			}
+		}
+		_, s, err := p.Take(t.Context())
+		must(t, err)
+		return s
+	}
+	if s := read("first", file); s.DataGETs == 0 || s.BytesFetched > int64(len(file))*11/10 {
+		t.Errorf("the first time: %+v for an object of %d bytes", s, len(file))
+	}
+	if s := read("second", file); s.Requests != 0 {
+		t.Errorf("the second time: %+v; want no request at all", s)
 	}
 }
 
