@@ -17,6 +17,13 @@ const defaultKeys = 1000
 // List answers one page in the order of the paths' bytes, over directories that HDFS lists in an order of its own. Directories are folded without
 // a look inside when the delimiter is a slash: one that holds no file is listed as a common prefix all the same.
 func (o *Origin) List(ctx context.Context, req origin.ListRequest) (origin.Listing, error) {
+	return o.list(ctx, o.names.List, req)
+}
+
+// pages answers a page of a directory's entries after a name (namenode.Client.List).
+type pages func(ctx context.Context, path, after string, located bool) (*namenode.Page, error)
+
+func (o *Origin) list(ctx context.Context, from pages, req origin.ListRequest) (origin.Listing, error) {
 	limit := req.MaxKeys
 	if limit < 0 {
 		return origin.Listing{}, origin.NewError(origin.ErrInvalid, "list", req.Prefix, fmt.Errorf("MaxKeys %d is negative", limit))
@@ -24,7 +31,7 @@ func (o *Origin) List(ctx context.Context, req origin.ListRequest) (origin.Listi
 	if limit == 0 {
 		limit = defaultKeys
 	}
-	l := &lister{o: o, pages: o.names.List, ctx: ctx, req: req, limit: limit}
+	l := &lister{o: o, pages: from, ctx: ctx, req: req, limit: limit}
 	switch {
 	case req.Token == "":
 		l.after = req.StartAfter
@@ -57,7 +64,7 @@ func split(path string) (dir, name string) {
 // lister fills one page.
 type lister struct {
 	o      *Origin
-	pages  func(ctx context.Context, path, after string, located bool) (*namenode.Page, error) // of a directory
+	pages  pages
 	ctx    context.Context
 	req    origin.ListRequest
 	limit  int
