@@ -79,5 +79,5 @@ func (s *Sidecar) fence(mount, path string) {
 	durable := s.objects.Fence(full)
 	s.lists.FenceAll(func(key string) bool { return strings.HasPrefix(full, prefixOf(key)) })
 	s.metrics.fences.Inc()
-	_ = durable
+	durable()
 }
