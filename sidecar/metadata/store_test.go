@@ -217,7 +217,7 @@ func TestTheLimitHoldsAndWhatIsUsedStays(t *testing.T) {
 	path := func(i int) string { return fmt.Sprintf("t/part-%09d-%x", i, i*7919) }
 	var most int64
 	kept := 0
-	for i := 0; s.metrics.count(t) < 2 && i < 4_000_000; i++ {
+	for i := 0; s.metrics.count(t) < 3 && i < 4_000_000; i++ {
 		a := at(path(i), i)
 		a.Value.Attributes = map[string]string{"X-Amz-Meta-Noise": fmt.Sprintf("%x", scrambled(i))}
 		for !s.Keep(spaceA, path(i), a) {
@@ -337,4 +337,36 @@ func damage(t *testing.T, fs vfs.FS, name string, seed, k int) bool {
 		t.Fatal(err)
 	}
 	return true
+}
+
+// What was looked up before a fence must not be written after it.
+func TestAFenceOvertakesAPromotion(t *testing.T) {
+	s := start(t, Options{FS: vfs.NewMem()})
+	a := at("x", 1)
+	s.mu.Lock()
+	before := s.fences
+	s.mu.Unlock()
+	s.Forget(spaceA, "x")()
+	s.promote(spaceA+"x", a, before)
+	if _, ok := s.Load(spaceA, "x"); ok {
+		t.Error("it was taken over")
+	}
+	s.promote(spaceA+"x", a, before+1)
+	if _, ok := s.Load(spaceA, "x"); !ok {
+		t.Error("it is not taken over where no fence was raised")
+	}
+}
+
+// What was found in the old generation must not replace what came to the young one meanwhile.
+func TestAPromotionDoesNotReplaceANewerAnswer(t *testing.T) {
+	s := start(t, Options{FS: vfs.NewMem()})
+	newer, older := at("x", 2), at("x", 1)
+	older.Sent = time.Time{}
+	s.Keep(spaceA, "x", newer)
+	s.settle(t)
+	s.promote(spaceA+"x", older, 0)
+	s.settle(t)
+	if a, _ := s.Load(spaceA, "x"); a.Value.Version != newer.Value.Version {
+		t.Errorf("got %s", a.Value.Version)
+	}
 }
