@@ -120,7 +120,7 @@ func (c *cursor) list(after string, located bool) (*namenode.Page, error) {
 	if path != "/" {
 		path = strings.TrimSuffix(path, "/")
 	}
-	page, err := c.l.o.names.List(c.l.ctx, path, after, located)
+	page, err := c.l.pages(c.l.ctx, path, after, located)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func (o *Origin) List(ctx context.Context, req origin.ListRequest) (origin.Listi
 	if limit == 0 {
 		limit = defaultKeys
 	}
-	l := &lister{o: o, ctx: ctx, req: req, limit: limit}
+	l := &lister{o: o, pages: o.names.List, ctx: ctx, req: req, limit: limit}
 	switch {
 	case req.Token == "":
 		l.after = req.StartAfter
@@ -57,6 +57,7 @@ func split(path string) (dir, name string) {
 // lister fills one page.
 type lister struct {
 	o      *Origin
+	pages  func(ctx context.Context, path, after string, located bool) (*namenode.Page, error) // of a directory
 	ctx    context.Context
 	req    origin.ListRequest
 	limit  int
@@ -98,7 +99,7 @@ func (l *lister) visit(dir string, e *namenode.Status) error {
 		path += "/"
 		if p, ok := l.fold(path); ok {
 			if l.after != "" && strings.HasPrefix(l.after, path) && l.folded != p { // something of it is before the start: is anything behind?
-				probe := &lister{o: l.o, ctx: l.ctx, req: origin.ListRequest{}, limit: 1, after: l.after}
+				probe := &lister{o: l.o, pages: l.pages, ctx: l.ctx, limit: 1, after: l.after}
 				if err := probe.walk(path, ""); err != nil && err != errFull {
 					return err
 				}
