@@ -30,8 +30,8 @@ type dataConn struct {
 	state atomic.Int32 // what is read next
 	// writing: a block is being written; lost: and cannot be.
 	writing, lost atomic.Bool
-	out   []byte       // checked, to be delivered
-	buf   []byte       // of the packet at hand
+	out           []byte // checked, to be delivered
+	buf           []byte // of the packet at hand
 
 	table *crc32.Table // nil: the file has no checksums
 	chunk int          // bytes to a checksum
