@@ -42,17 +42,21 @@ func opened(chunk int) []byte {
 	return append(binary.AppendUvarint(nil, uint64(len(m))), m...)
 }
 
-// through sends bytes to a dataConn that has asked for a block, and returns what comes out.
-func through(t testing.TB, sent []byte) ([]byte, error) {
+// sent is a connection on which bytes have come, and then its end.
+type sent struct {
+	net.Conn
+	r io.Reader
+}
+
+func (s sent) Read(p []byte) (int, error)       { return s.r.Read(p) }
+func (s sent) Write(p []byte) (int, error)      { return len(p), nil }
+func (s sent) SetReadDeadline(time.Time) error  { return nil }
+func (s sent) SetWriteDeadline(time.Time) error { return nil }
+
+// through has a dataConn ask for a block and be sent bytes; it returns what comes out.
+func through(t testing.TB, b []byte) ([]byte, error) {
 	t.Helper()
-	near, far := net.Pipe()
-	defer near.Close()
-	go func() {
-		_, _ = io.CopyN(io.Discard, far, int64(len(opReadBlock))) // the request
-		_, _ = far.Write(sent)
-		_ = far.Close()
-	}()
-	d := newDataConn(&timedConn{Conn: near, limit: 5 * time.Second})
+	d := newDataConn(&timedConn{Conn: sent{r: bytes.NewReader(b)}})
 	if _, err := d.Write(opReadBlock); err != nil {
 		t.Fatal(err)
 	}

@@ -32,15 +32,8 @@ func (o *Origin) list(ctx context.Context, from pages, req origin.ListRequest) (
 		limit = defaultKeys
 	}
 	l := &lister{o: o, pages: from, ctx: ctx, req: req, limit: limit}
-	switch {
-	case req.Token == "":
-		l.after = req.StartAfter
-	case req.Token[0] == 'k':
-		l.after = req.Token[1:]
-	case req.Token[0] == 'p':
-		l.after, l.folded = req.Token[1:], req.Token[1:]
-	default:
-		return origin.Listing{}, origin.NewError(origin.ErrInvalid, "list", req.Prefix, fmt.Errorf("the token %q is not one of ours", req.Token))
+	if err := l.start(); err != nil {
+		return origin.Listing{}, err
 	}
 	if err := ctx.Err(); err != nil {
 		return origin.Listing{}, o.fail(ctx, "list", req.Prefix, err)
@@ -49,10 +42,41 @@ func (o *Origin) list(ctx context.Context, from pages, req origin.ListRequest) (
 	if dir != "" && unnameable(strings.TrimSuffix(dir, "/")) != "" {
 		return origin.Listing{}, nil // HDFS cannot hold such a path
 	}
-	if err := l.walk(dir, name); err != nil && err != errFull {
+	err := l.walk(dir, name)
+	if err == errFull {
+		l.out.NextToken = l.last
+		if !l.dirty {
+			l.out.NextToken = strings.ToUpper(l.last[:1]) + l.last[1:]
+		}
+		return l.out, nil
+	}
+	if err != nil {
 		return origin.Listing{}, o.fail(ctx, "list", req.Prefix, err)
 	}
 	return l.out, nil
+}
+
+// start says where the page begins. A token is the last path of the page before, behind a letter: k for a file, p for a common prefix, in upper case if
+// no entry waited that HDFS had listed before it.
+func (l *lister) start() error {
+	token := l.req.Token
+	if token == "" {
+		l.after = l.req.StartAfter
+		return nil
+	}
+	l.after = token[1:]
+	switch token[0] {
+	case 'K':
+		l.clean = true
+	case 'P':
+		l.clean, l.folded = true, l.after
+	case 'p':
+		l.folded = l.after
+	case 'k':
+	default:
+		return origin.NewError(origin.ErrInvalid, "list", l.req.Prefix, fmt.Errorf("the token %q is not one of ours", token))
+	}
+	return nil
 }
 
 // split cuts a path behind its last slash: the directory with the slash, and the beginning of a name.
@@ -72,6 +96,8 @@ type lister struct {
 	folded string // the common prefix that the page before ended with
 	out    origin.Listing
 	last   string // token of what was listed last
+	clean  bool   // nothing that HDFS lists before the start is wanted
+	dirty  bool   // when the page is full: something that HDFS has listed before its last path is still to come
 }
 
 // errFull ends a walk: the page is full and there is more.
@@ -92,7 +118,12 @@ func (l *lister) walk(dir, begin string) error {
 		if err != nil || e == nil {
 			return err
 		}
-		if err := l.visit(dir, e); err != nil {
+		err = l.visit(dir, e)
+		if err == errFull {
+			to, _, _ := strings.Cut(strings.TrimPrefix(l.last[1:], dir), "/")
+			l.dirty = l.dirty || len(c.waiting) > 0 || signedLess(e.Name, ascii(to))
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -172,6 +203,5 @@ func (l *lister) room() error {
 	if len(l.out.Entries)+len(l.out.CommonPrefixes) < l.limit {
 		return nil
 	}
-	l.out.NextToken = l.last
 	return errFull
 }
