@@ -133,7 +133,7 @@ func (c conf) nameNodes(authority string) ([]string, error) {
 	}
 	for i, a := range addrs {
 		var err error
-		if addrs[i], err = withPort(a); err != nil {
+		if addrs[i], err = withPort(strings.ToLower(a)); err != nil {
 			return nil, err
 		}
 	}

@@ -143,6 +143,10 @@ func (c *cursor) skip() error {
 		c.more = false // all was listed before
 		return nil
 	}
+	if c.l.clean {
+		c.last = before(to)
+		return nil
+	}
 	var page *namenode.Page
 	from := ""
 	for n := len(c.begin); n < len(to); n++ {

@@ -28,6 +28,8 @@ type dataConn struct {
 	*timedConn
 	in    *bufio.Reader
 	state atomic.Int32 // what is read next
+	// writing: a block is being written; lost: and cannot be.
+	writing, lost atomic.Bool
 	out   []byte       // checked, to be delivered
 	buf   []byte       // of the packet at hand
 
@@ -57,14 +59,23 @@ var (
 // writeIdle bounds how long a write's acknowledgements may stay away: none come while the writer has nothing to send, and DataNodes wait a minute.
 const writeIdle = 70 * time.Second
 
+// Write tells the library of no failure once a block is being written: it would then never end the goroutines that it has for it (finish returns before it
+// closes their channel). The connection is closed instead, so that no acknowledgement comes, which the library takes as it should; lost tells sooner.
 func (d *dataConn) Write(p []byte) (int, error) {
-	if bytes.HasPrefix(p, opReadBlock) {
+	switch {
+	case bytes.HasPrefix(p, opReadBlock):
 		d.state.Store(answered)
-	}
-	if bytes.HasPrefix(p, opWriteBlock) {
+	case bytes.HasPrefix(p, opWriteBlock):
 		d.limit = max(d.limit, writeIdle)
+		d.writing.Store(true)
 	}
-	return d.timedConn.Write(p)
+	n, err := d.timedConn.Write(p)
+	if err != nil && d.writing.Load() {
+		d.lost.Store(true)
+		_ = d.Conn.Close() // it is of no more use
+		return len(p), nil
+	}
+	return n, err
 }
 
 // checked reports whether what this connection delivers is checked.

@@ -17,6 +17,13 @@ const defaultKeys = 1000
 // List answers one page in the order of the paths' bytes, over directories that HDFS lists in an order of its own. Directories are folded without
 // a look inside when the delimiter is a slash: one that holds no file is listed as a common prefix all the same.
 func (o *Origin) List(ctx context.Context, req origin.ListRequest) (origin.Listing, error) {
+	return o.list(ctx, o.names.List, req)
+}
+
+// pages answers a page of a directory's entries after a name (namenode.Client.List).
+type pages func(ctx context.Context, path, after string, located bool) (*namenode.Page, error)
+
+func (o *Origin) list(ctx context.Context, from pages, req origin.ListRequest) (origin.Listing, error) {
 	limit := req.MaxKeys
 	if limit < 0 {
 		return origin.Listing{}, origin.NewError(origin.ErrInvalid, "list", req.Prefix, fmt.Errorf("MaxKeys %d is negative", limit))
@@ -24,16 +31,9 @@ func (o *Origin) List(ctx context.Context, req origin.ListRequest) (origin.Listi
 	if limit == 0 {
 		limit = defaultKeys
 	}
-	l := &lister{o: o, pages: o.names.List, ctx: ctx, req: req, limit: limit}
-	switch {
-	case req.Token == "":
-		l.after = req.StartAfter
-	case req.Token[0] == 'k':
-		l.after = req.Token[1:]
-	case req.Token[0] == 'p':
-		l.after, l.folded = req.Token[1:], req.Token[1:]
-	default:
-		return origin.Listing{}, origin.NewError(origin.ErrInvalid, "list", req.Prefix, fmt.Errorf("the token %q is not one of ours", req.Token))
+	l := &lister{o: o, pages: from, ctx: ctx, req: req, limit: limit}
+	if err := l.start(); err != nil {
+		return origin.Listing{}, err
 	}
 	if err := ctx.Err(); err != nil {
 		return origin.Listing{}, o.fail(ctx, "list", req.Prefix, err)
@@ -42,10 +42,41 @@ func (o *Origin) List(ctx context.Context, req origin.ListRequest) (origin.Listi
 	if dir != "" && unnameable(strings.TrimSuffix(dir, "/")) != "" {
 		return origin.Listing{}, nil // HDFS cannot hold such a path
 	}
-	if err := l.walk(dir, name); err != nil && err != errFull {
+	err := l.walk(dir, name)
+	if err == errFull {
+		l.out.NextToken = l.last
+		if !l.dirty {
+			l.out.NextToken = strings.ToUpper(l.last[:1]) + l.last[1:]
+		}
+		return l.out, nil
+	}
+	if err != nil {
 		return origin.Listing{}, o.fail(ctx, "list", req.Prefix, err)
 	}
 	return l.out, nil
+}
+
+// start says where the page begins. A token is the last path of the page before, behind a letter: k for a file, p for a common prefix, in upper case if
+// no entry waited that HDFS had listed before it.
+func (l *lister) start() error {
+	token := l.req.Token
+	if token == "" {
+		l.after = l.req.StartAfter
+		return nil
+	}
+	l.after = token[1:]
+	switch token[0] {
+	case 'K':
+		l.clean = true
+	case 'P':
+		l.clean, l.folded = true, l.after
+	case 'p':
+		l.folded = l.after
+	case 'k':
+	default:
+		return origin.NewError(origin.ErrInvalid, "list", l.req.Prefix, fmt.Errorf("the token %q is not one of ours", token))
+	}
+	return nil
 }
 
 // split cuts a path behind its last slash: the directory with the slash, and the beginning of a name.
@@ -57,7 +88,7 @@ func split(path string) (dir, name string) {
 // lister fills one page.
 type lister struct {
 	o      *Origin
-	pages  func(ctx context.Context, path, after string, located bool) (*namenode.Page, error) // of a directory
+	pages  pages
 	ctx    context.Context
 	req    origin.ListRequest
 	limit  int
@@ -65,6 +96,8 @@ type lister struct {
 	folded string // the common prefix that the page before ended with
 	out    origin.Listing
 	last   string // token of what was listed last
+	clean  bool   // nothing that HDFS lists before the start is wanted
+	dirty  bool   // when the page is full: something that HDFS has listed before its last path is still to come
 }
 
 // errFull ends a walk: the page is full and there is more.
@@ -85,7 +118,12 @@ func (l *lister) walk(dir, begin string) error {
 		if err != nil || e == nil {
 			return err
 		}
-		if err := l.visit(dir, e); err != nil {
+		err = l.visit(dir, e)
+		if err == errFull {
+			to, _, _ := strings.Cut(strings.TrimPrefix(l.last[1:], dir), "/")
+			l.dirty = l.dirty || len(c.waiting) > 0 || signedLess(e.Name, ascii(to))
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -165,6 +203,5 @@ func (l *lister) room() error {
 	if len(l.out.Entries)+len(l.out.CommonPrefixes) < l.limit {
 		return nil
 	}
-	l.out.NextToken = l.last
 	return errFull
 }

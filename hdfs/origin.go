@@ -34,7 +34,7 @@ func New(opts Options) (*Origin, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Origin{opts: opts, cluster: c, id: fmt.Sprintf("hdfs:%q", strings.ToLower(strings.Join(c.nameNodes, ",")))}
+	o := &Origin{opts: opts, cluster: c, id: fmt.Sprintf("hdfs:%q", strings.Join(c.nameNodes, ","))}
 	nn := namenode.Options{Addresses: c.nameNodes, User: c.user, DialTimeout: opts.DialTimeout, CallTimeout: opts.CallTimeout, FailoverTimeout: opts.FailoverTimeout}
 	if c.kerberos {
 		if o.creds, err = newCredentials(opts); err != nil {

@@ -107,13 +107,23 @@ func (o *Origin) remove(ctx context.Context, tmp string) {
 	_, _ = o.names.Delete(ctx, tmp) // the Put's own error is the one to tell; the name shows what is left
 }
 
-// write copies body into a new file and closes it. patience bounds how long it waits for DataNodes to report what they have.
+// write makes a file of body. patience bounds how long it waits for DataNodes to report what they have.
 func (l *loan) write(path string, body io.Reader, patience time.Duration) (n int64, err error) {
 	defer recovered(&err)
 	f, err := l.Create(path)
 	if err != nil {
 		return 0, err
 	}
+	if n, err = l.copy(f, path, body, patience); err != nil {
+		l.endData()
+		_ = f.Close() // ends the library's goroutines; that the file is not whole is known
+		return n, err
+	}
+	return n, l.again(patience, f.Close, library.IsErrReplicating)
+}
+
+// copy writes the whole body.
+func (l *loan) copy(f *library.FileWriter, path string, body io.Reader, patience time.Duration) (n int64, err error) {
 	buf := make([]byte, 1<<20)
 	for {
 		k, readErr := io.ReadFull(body, buf)
@@ -121,14 +131,24 @@ func (l *loan) write(path string, body io.Reader, patience time.Duration) (n int
 			return n, err
 		}
 		n += int64(k)
-		if readErr == io.EOF || readErr == io.ErrUnexpectedEOF {
-			break
-		}
-		if readErr != nil {
+		switch {
+		case readErr == io.EOF || readErr == io.ErrUnexpectedEOF:
+			return n, nil
+		case readErr != nil:
 			return n, origin.NewError(origin.ErrInvalid, "put", path, fmt.Errorf("the body broke off: %w", readErr))
+		case l.ctx.Err() != nil:
+			return n, l.ctx.Err()
+		case l.lostData():
+			return n, errors.New("the connection to the DataNode is lost")
 		}
 	}
-	return n, l.again(patience, f.Close, library.IsErrReplicating)
+}
+
+// lostData reports a DataNode that takes no more.
+func (l *loan) lostData() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.data != nil && l.data.lost.Load()
 }
 
 // writeAll writes p, waiting where the NameNode wants the block before to be reported first.

@@ -116,6 +116,7 @@ func TestHDFSFaults(t *testing.T) {
 		wantError(t, "a Put in safe mode", err, origin.ErrUnavailable, "safe mode", "-safemode leave")
 		l.do(t, "safemode leave")
 	})
+	t.Run("calls", func(t *testing.T) { testCalls(t, l) })
 	t.Run("writes", func(t *testing.T) { testWrites(t, l, o) })
 	t.Run("no NameNode", func(t *testing.T) {
 		nobody := l.origin(t, func(o *hdfs.Options) { o.URI, o.ConfDir = "hdfs://127.0.0.1:1", "" })
@@ -222,6 +223,46 @@ func testPermissions(t *testing.T, l lake) {
 	}
 	if _, got, err := readAll(bob, origin.ReadRequest{Path: "big", Length: 100}); err != nil || !bytes.Equal(got, pattern(1, 0, 100)) {
 		t.Errorf("a reader who is not the superuser: %d bytes, %v", len(got), err)
+	}
+}
+
+// testCalls counts what reads cost the NameNode.
+func testCalls(t *testing.T, l lake) {
+	o := l.origin(t)
+	count := func(f func()) string {
+		t.Helper()
+		before, err := l.Counts(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f()
+		after, err := l.Counts(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, was := before.ClientRPCs()
+		_, is := after.ClientRPCs()
+		return fmt.Sprintf("locate %d, info %d, blocks %d", is["getlocatedfileinfo"]-was["getlocatedfileinfo"],
+			is["getfileinfo"]-was["getfileinfo"], is["getblocklocations"]-was["getblocklocations"])
+	}
+	read := func(n int64) func() {
+		return func() {
+			if _, _, err := readAll(o, origin.ReadRequest{Path: "big", Length: n}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for _, c := range []struct {
+		what, want string
+		f          func()
+	}{
+		{"stat", "locate 1, info 0, blocks 0", func() { stat(t, o, "big") }},
+		{"a small read", "locate 2, info 1, blocks 1", read(64 << 10)},
+		{"a read of three buffers", "locate 4, info 1, blocks 1", read(6 << 20)},
+	} {
+		if got := count(c.f); got != c.want {
+			t.Errorf("%s: %s; want %s", c.what, got, c.want)
+		}
 	}
 }
 
