@@ -1,5 +1,5 @@
 // Package harness fetches, verifies, starts and stops the real servers that Alio is tested and measured against: an S3 server
-// (versitygw), Trino, and the alio binary itself. Everything comes from package registries by pinned version and checksum and
+// (versitygw), a Hadoop file system, Trino, and the alio binary itself. Everything comes from package registries by pinned version and checksum and
 // lies under CacheDir, never in the tree; every server listens on loopback ports of its own, keeps its output for a failing
 // test, and runs in a process group of its own that ends with the process that started it, even when that one is killed.
 //

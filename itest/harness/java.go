@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,13 +34,36 @@ func Java(ctx context.Context, logf Logf) (string, error) {
 	return pypiJava(ctx, logf)
 }
 
+// JDK is the home of a Java of version 17 to 23 with a compiler: JAVA17_HOME if set, else the newest under the system's JVM folder.
+// Hadoop 3.4 runs on none that is newer (Subject.getSubject is gone from 24), and Debian has 17.
+func JDK() (string, error) {
+	const oldest, newest = 17, 23
+	home := os.Getenv("JAVA17_HOME")
+	if home == "" {
+		home = newestJavaOf("/usr/lib/jvm", oldest, newest)
+	}
+	if home == "" {
+		return "", fmt.Errorf("no JDK of version %d to %d under /usr/lib/jvm, which Hadoop needs: set JAVA17_HOME, or apt-get install openjdk-17-jdk-headless", oldest, newest)
+	}
+	if v := javaVersion(home); v < oldest || v > newest {
+		return "", fmt.Errorf("JAVA17_HOME=%s holds no Java of %d to %d (its release file says %d)", home, oldest, newest, v)
+	}
+	if _, err := os.Stat(filepath.Join(home, "bin", "javac")); err != nil {
+		return "", fmt.Errorf("the Java in %s has no compiler (set JAVA17_HOME to a JDK, or apt-get install openjdk-17-jdk-headless): %w", home, err)
+	}
+	return home, nil
+}
+
 // newestJava is the home of the newest Java of at least minJava below a folder, "" if there is none.
-func newestJava(folder string) string {
+func newestJava(folder string) string { return newestJavaOf(folder, minJava, math.MaxInt) }
+
+// newestJavaOf is the home of the newest Java from oldest to newest below a folder, "" if there is none.
+func newestJavaOf(folder string, oldest, newest int) string {
 	homes, _ := filepath.Glob(filepath.Join(folder, "*"))
-	best, newest := "", minJava-1
+	best, found := "", oldest-1
 	for _, home := range homes {
-		if v := javaVersion(home); v > newest {
-			best, newest = home, v
+		if v := javaVersion(home); v > found && v <= newest {
+			best, found = home, v
 		}
 	}
 	return best

@@ -30,11 +30,15 @@ type processSpec struct {
 	Env     []string
 	Dir     string
 	LogFile string // gets standard output and error, appended
+
+	// Stdin and Stdout are given to the process and closed here; nil: no input, and output into the LogFile.
+	Stdin, Stdout *os.File
 }
 
 // startProcess starts a server. It dies with this process: the kernel kills it when the thread that started it ends
 // (PR_SET_PDEATHSIG), and that thread is locked to the goroutine that waits for it.
 func startProcess(spec processSpec) (*Process, error) {
+	defer closeFiles(spec.Stdin, spec.Stdout)
 	out, err := os.OpenFile(spec.LogFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
@@ -43,6 +47,12 @@ func startProcess(spec processSpec) (*Process, error) {
 	cmd.Env = append(os.Environ(), spec.Env...)
 	cmd.Dir = spec.Dir
 	cmd.Stdout, cmd.Stderr = out, out // the files themselves: no goroutine copies, so Wait ends with the leader
+	if spec.Stdin != nil {
+		cmd.Stdin = spec.Stdin
+	}
+	if spec.Stdout != nil {
+		cmd.Stdout = spec.Stdout
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p := &Process{name: spec.Name, cmd: cmd, log: spec.LogFile, done: make(chan struct{})}
 	started := make(chan error, 1)
@@ -62,6 +72,14 @@ func startProcess(spec processSpec) (*Process, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+func closeFiles(files ...*os.File) {
+	for _, f := range files {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
 }
 
 // PID is the process's id, which is its group's too.
