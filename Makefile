@@ -48,8 +48,9 @@ bench: ## micro benchmarks, then quickstart with its report written into benchma
 	@exec bin/quickstart -results benchmarks/results
 
 .PHONY: compare
-compare: ## warm reads beside nginx, Alluxio and a bare TCP copy (fetched on the first run); the table goes into benchmarks/results
-	cd benchmarks/compare && go test ./... && go run . -results ../results
+compare: ## warm reads beside nginx, Alluxio and bare servers (fetched on the first run); the tables go into benchmarks/results
+	cd benchmarks/compare && go test ./... && go build -o ../../bin/compare . && ../../bin/compare -results ../results && \
+	../../bin/compare -one-processor -readers 1 -peers alio-s3,nginx,http-floor,tcp-copy -results ../results
 
 .PHONY: proto
 proto: ## generate Go from api/*/*.proto (compiler and plugins are pinned in itest/tools/go.mod)

@@ -32,18 +32,20 @@ func (p page) outside(from, to int64) int64 {
 type geometry struct {
 	obj    *origin.Object
 	layout Layout
-	view   *View // that knows the parts' keys; nil: a part's id is hashed when a read comes to it
-	part   int   // the part that hash is of; -1: none yet
+	within PartLayout // the layout, if it is one
+	view   *View      // that knows the parts' keys; nil: a part's id is hashed when a read comes to it
+	part   int        // the part that hash is of; -1: none yet
 	hash   PartKey
 }
 
 func newGeometry(obj *origin.Object, layout Layout) geometry {
-	return geometry{obj: obj, layout: layout, part: -1}
+	within, _ := layout.(PartLayout)
+	return geometry{obj: obj, layout: layout, within: within, part: -1}
 }
 
 // geometry begins to find a View's pages.
 func (v *View) geometry() geometry {
-	return geometry{obj: v.obj, layout: v.layout, view: v, part: -1}
+	return geometry{obj: v.obj, layout: v.layout, within: v.within, view: v, part: -1}
 }
 
 // cacheable says why an object cannot be cached, or nil.
@@ -59,6 +61,12 @@ func cacheable(obj *origin.Object) error {
 	return nil
 }
 
+// unfinished is the error of a read that reaches a part whose bytes may still change.
+func unfinished(obj *origin.Object, at int64) error {
+	return origin.NewError(origin.ErrUnsupported, "read", obj.Path,
+		fmt.Errorf("the part at %d is still being written (it has no id), so it cannot be cached: read it from the origin", at))
+}
+
 // seek moves to the part that holds the byte at off.
 func (g *geometry) seek(off int64) (*origin.Part, error) {
 	parts := g.obj.Parts
@@ -72,7 +80,7 @@ func (g *geometry) seek(off int64) (*origin.Part, error) {
 			return nil, origin.NewError(origin.ErrInvalid, "read", g.obj.Path, fmt.Errorf("the part at %d has an impossible length", parts[i].Offset))
 		}
 		if parts[i].ID == "" {
-			return nil, origin.NewError(origin.ErrUnsupported, "read", g.obj.Path, fmt.Errorf("the part at %d has no id, so it cannot be cached", parts[i].Offset))
+			return nil, unfinished(g.obj, parts[i].Offset)
 		}
 		g.part = i
 		if g.view != nil {
@@ -92,7 +100,13 @@ func (g *geometry) pageAt(off, floor int64) (page, error) {
 		return page{}, err
 	}
 	lo, hi := part.Offset, min(part.Offset+part.Length, g.obj.Size)
-	start, end, class := g.layout.PageAt(off)
+	var start, end int64
+	var class uint8
+	if g.within != nil {
+		start, end, class = g.within.PageIn(off, lo, hi)
+	} else {
+		start, end, class = g.layout.PageAt(off)
+	}
 	start, end = max(start, lo), min(end, hi)
 	if off < start || off >= end || end-start > MaxPage {
 		start = off - (off-lo)%gridPage

@@ -139,3 +139,59 @@ func TestBadRequests(t *testing.T) {
 	}
 	mustRead(t, c, good, data)
 }
+
+// partGrid is a grid that starts anew in each part.
+type partGrid struct{ grid }
+
+func (g partGrid) PageIn(off, lo, hi int64) (int64, int64, uint8) {
+	start := off - (off-lo)%g.size
+	return start, min(start+g.size, hi), g.class
+}
+
+// TestPartLayouts are asked for one part at a time, by readers and by views alike; a part without an id has no page.
+func TestPartLayouts(t *testing.T) {
+	obj, data := object("parts", 1000)
+	obj.Parts = []origin.Part{{ID: "a", Length: 333}, {ID: "b", Offset: 333, Length: 500}, {Offset: 833, Length: 167}}
+	layout := partGrid{grid{size: 100}}
+	view, err := NewView(obj, layout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	geo := newGeometry(obj, layout)
+	for _, want := range []struct {
+		at, start, end int64
+		part           string
+	}{{0, 0, 100, "a"}, {332, 300, 333, "a"}, {333, 333, 433, "b"}, {832, 733, 833, "b"}} {
+		pg, err := geo.pageAt(want.at, 0)
+		seen, err2 := view.PageAt(want.at)
+		key := HashPart(want.part).Page(want.start-map[string]int64{"a": 0, "b": 333}[want.part], want.end-want.start)
+		if err != nil || err2 != nil || pg.start != want.start || pg.end != want.end || pg.key != key || seen != (Page{want.start, want.end, key, 0}) {
+			t.Errorf("%+v: %+v %v, %+v %v", want, pg, err, seen, err2)
+		}
+	}
+	c := newCache(t, Options{})
+	c.Offer(obj, layout, 0, data)
+	if s := c.Stats(); s.MemoryPages != 9 {
+		t.Errorf("%d pages were offered, want the 9 of the complete parts", s.MemoryPages)
+	}
+	src := &fakeSource{data: data}
+	mustRead(t, c, Request{Object: obj, Layout: layout, Source: src, Length: 833}, data)
+	for _, req := range []Request{{Length: 834}, {Offset: 900, Length: 10}} {
+		req.Object, req.Layout, req.Source = obj, layout, src
+		if _, _, err := read(c, req); !errors.Is(err, origin.ErrUnsupported) {
+			t.Errorf("%d+%d: %v", req.Offset, req.Length, err)
+		}
+	}
+	large, data := object("large", 2<<20)
+	large.Parts = []origin.Part{{ID: "a", Length: 2<<20 - 1}, {Offset: 2<<20 - 1, Length: 1}}
+	few := newCache(t, Options{FillSpan: 1 << 20})
+	if r, err := few.Open(t.Context(), Request{Object: large, Layout: grid{size: 64 * kib}, Source: &fakeSource{data: data}, Length: large.Size}); !errors.Is(err, origin.ErrUnsupported) {
+		t.Errorf("a read that would fail after its first window begins: %v, %v", r, err)
+	}
+	if _, err := view.PageAt(833); !errors.Is(err, origin.ErrUnsupported) {
+		t.Error(err)
+	}
+	if _, ok := c.Lookup(t.Context(), obj, 833, 100); ok || c.Resident(obj, layout, 800, 40) || len(src.asked()) != 0 {
+		t.Errorf("what may still change is resident; asked %v", src.asked())
+	}
+}

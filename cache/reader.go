@@ -92,6 +92,8 @@ func (c *Cache) check(req Request) error {
 		return origin.NewError(origin.ErrInvalid, "read", path, errors.New("no layout or no source given"))
 	case req.Offset < 0 || req.Length <= 0 || req.Offset > req.Object.Size-req.Length:
 		return origin.NewError(origin.ErrInvalid, "read", path, fmt.Errorf("bytes %d+%d are not within the object's %d", req.Offset, req.Length, req.Object.Size))
+	case req.Object.Unfinished() && req.Offset+req.Length > req.Object.Settled():
+		return unfinished(req.Object, req.Object.Settled())
 	}
 	return nil
 }

@@ -2,7 +2,8 @@ package cache
 
 import "github.com/alio-lake/alio/origin"
 
-// Request asks for a range of an object. The caller has already clamped it: 0 <= Offset, 0 < Length, Offset+Length <= Object.Size.
+// Request asks for a range of an object. The caller has already clamped it: 0 <= Offset, 0 < Length, Offset+Length <= Object.Size, and
+// no further than Object.Settled: what may still change is not cached, and refused with origin.ErrUnsupported.
 type Request struct {
 	// View is the object and its layout, for a caller that reads it more than once: no part id is then hashed. Object and Layout are not
 	// looked at then.

@@ -16,6 +16,14 @@ type Layout interface {
 	PageAt(off int64) (start, end int64, class uint8)
 }
 
+// PartLayout is a Layout that is asked about one part of an object of several at a time, so that how a part is cut need not depend on where it
+// lies.
+type PartLayout interface {
+	Layout
+	// PageIn is PageAt of the part [lo, hi) of the object, which holds off: lo <= start <= off < end <= hi.
+	PageIn(off, lo, hi int64) (start, end int64, class uint8)
+}
+
 // Source reads an object from its origin on behalf of a fill. It is called in a context that belongs to no single reader.
 type Source interface {
 	// Fetch opens length bytes of obj at off. Every byte of the body is of obj's version, or Fetch or the body's Read fails (with

@@ -14,7 +14,8 @@ import (
 type View struct {
 	obj    *origin.Object
 	layout Layout
-	parts  []PartKey // as obj.Parts
+	within PartLayout // the layout, if it is one
+	parts  []PartKey  // as obj.Parts; of one without an id the zero key, which is never used
 }
 
 // NewView makes a View. It fails, with an error of origin's kinds, for an object that cannot be cached. Neither obj nor layout may change
@@ -27,8 +28,11 @@ func NewView(obj *origin.Object, layout Layout) (*View, error) {
 		return nil, origin.NewError(origin.ErrInvalid, "read", obj.Path, errors.New("no layout given"))
 	}
 	v := &View{obj: obj, layout: layout, parts: make([]PartKey, len(obj.Parts))}
+	v.within, _ = layout.(PartLayout)
 	for i := range obj.Parts {
-		v.parts[i] = HashPart(obj.Parts[i].ID)
+		if id := obj.Parts[i].ID; id != "" {
+			v.parts[i] = HashPart(id)
+		}
 	}
 	return v, nil
 }
@@ -36,7 +40,7 @@ func NewView(obj *origin.Object, layout Layout) (*View, error) {
 // Object returns the object, which must not be changed.
 func (v *View) Object() *origin.Object { return v.obj }
 
-// Parts returns the keys of the object's parts, in the order of Object().Parts.
+// Parts returns the keys of the object's parts, in the order of Object().Parts; the key of a part without an id means nothing.
 func (v *View) Parts() []PartKey { return slices.Clone(v.parts) }
 
 // Page is one page of an object: bytes [Start, End) of the object, within one part.
@@ -46,8 +50,8 @@ type Page struct {
 	Class      uint8
 }
 
-// PageAt returns the page that holds the byte at off. An off outside the object, or in no part of it, is an error of origin's kinds. It allocates
-// nothing.
+// PageAt returns the page that holds the byte at off. An off outside the object, or in no part of it, or in one without
+// an id, is an error of origin's kinds. It allocates nothing.
 func (v *View) PageAt(off int64) (Page, error) {
 	if off < 0 || off >= v.obj.Size {
 		return Page{}, origin.NewError(origin.ErrInvalid, "read", v.obj.Path, fmt.Errorf("byte %d is not within the object's %d", off, v.obj.Size))

@@ -15,7 +15,8 @@ import (
 type opened struct {
 	object  Object
 	fresh   time.Duration // below 0: for ever
-	parts   []part
+	parts   []part        // those that have a key
+	settled int64         // where these end: what follows is still being written, and is read from the sidecar
 	table   *table
 	told    []span  // of the object, of whose pages the extents tell
 	memory  []span  // pages that the sidecar has in memory only
@@ -65,11 +66,18 @@ func decodeFile(f *apiv1.OpenedFile, mount string, segments []*segment) (*opened
 func (o *opened) decodeParts(parts []*apiv1.Part) error {
 	end := int64(0)
 	for _, p := range parts {
-		if p.GetOffset() != end || p.GetLength() < 0 || p.GetLength() > o.object.Size-end || len(p.GetKey()) != len(segfile.PartKey{}) {
+		open := len(p.GetKey()) == 0 // it is still being written: no page of it is anywhere
+		if p.GetOffset() != end || p.GetLength() < 0 || p.GetLength() > o.object.Size-end || !open && len(p.GetKey()) != len(segfile.PartKey{}) {
 			return fmt.Errorf("part at %d of %d bytes with a key of %d", p.GetOffset(), p.GetLength(), len(p.GetKey()))
 		}
-		o.parts = append(o.parts, part{off: end, length: p.GetLength(), key: segfile.PartKey(p.GetKey())})
+		if !open && o.settled < end {
+			return fmt.Errorf("part at %d has a key, and one before it has none", p.GetOffset())
+		}
 		end += p.GetLength()
+		if !open {
+			o.parts = append(o.parts, part{off: p.GetOffset(), length: p.GetLength(), key: segfile.PartKey(p.GetKey())})
+			o.settled = end
+		}
 	}
 	if len(parts) > 0 && end != o.object.Size {
 		return fmt.Errorf("parts end at %d, the object at %d", end, o.object.Size)

@@ -226,7 +226,7 @@ func (c *Client) openOne(t *Target, a answer) Opened {
 }
 
 func newView(t *Target, a answer) *view {
-	v := &view{key: t.key(), object: a.object, fill: t.Fill, parts: a.parts}
+	v := &view{key: t.key(), object: a.object, fill: t.Fill, parts: a.parts, settled: a.settled}
 	v.object.Path = t.Path
 	v.table.Store(a.table)
 	v.trusts.Store(a.fresh != 0)
@@ -243,7 +243,7 @@ func newView(t *Target, a answer) *view {
 
 // unknownView is of a file that only the caller knows.
 func unknownView(t *Target, version string, size int64) *view {
-	v := &view{key: t.key(), fill: t.Fill, object: Object{Mount: t.Mount, Path: t.Path, Version: version, ETag: t.ETag, Size: size}}
+	v := &view{key: t.key(), fill: t.Fill, settled: size, object: Object{Mount: t.Mount, Path: t.Path, Version: version, ETag: t.ETag, Size: size}}
 	v.table.Store(&table{})
 	return v
 }

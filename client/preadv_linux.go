@@ -6,9 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"sync/atomic"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/alio-lake/alio/internal/nowait"
 )
 
 var errWouldBlock = errors.New("bytes are not in the page cache")
@@ -63,13 +64,10 @@ func (f *osSegment) readNow(pieces []unix.Iovec, want int, off int64) error {
 	if f.noNow.Load() {
 		return errWouldBlock
 	}
-	// unix.Preadv2 would do, at the price of an allocation a call. The offset goes in two halves, low first; on 64-bit kernels the
-	// low half is all of it.
-	n, _, errno := unix.Syscall6(unix.SYS_PREADV2, uintptr(f.fd), uintptr(unsafe.Pointer(unsafe.SliceData(pieces))), uintptr(len(pieces)),
-		uintptr(off), uintptr(uint64(off)>>32), unix.RWF_NOWAIT)
-	switch errno {
-	case 0:
-		if int(n) == want {
+	n, err := nowait.Preadv(f.fd, pieces, off)
+	switch err {
+	case nil:
+		if n == want {
 			return nil
 		}
 		return errWouldBlock
@@ -79,7 +77,7 @@ func (f *osSegment) readNow(pieces []unix.Iovec, want int, off int64) error {
 		f.noNow.Store(true)
 		return errWouldBlock
 	}
-	return errno
+	return err
 }
 
 // ReadAt implements io.ReaderAt.

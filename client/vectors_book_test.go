@@ -209,7 +209,7 @@ func TestVectorsOfOpen(t *testing.T) {
 		}
 		got, err := decodeFile(f, "lake", segments)
 		need(t, err)
-		if got.object.Path != want.Path || got.object.Version != want.Version || got.object.Size != want.Size || (got.fresh < 0) != (want.FreshForUs < 0) ||
+		if got.object.Path != want.Path || got.object.Version != want.Version || got.object.Size != want.Size || got.settled != want.Settled || (got.fresh < 0) != (want.FreshForUs < 0) ||
 			want.FreshForUs > 0 && got.fresh.Microseconds() != want.FreshForUs {
 			t.Errorf("file %d: %+v", i, got.object)
 		}

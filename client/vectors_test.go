@@ -165,6 +165,7 @@ type vectorFile struct {
 	Version    string     `json:"version,omitempty"`
 	Size       int64      `json:"size,omitempty"`
 	FreshForUs int64      `json:"fresh_for_us,omitempty"`
+	Settled    int64      `json:"settled,omitempty"` // where the parts that have a key end
 	Pages      []openPage `json:"pages,omitempty"`
 }
 
@@ -179,7 +180,8 @@ type openPage struct {
 	Record    int64    `json:"record,omitempty"`
 }
 
-// vectorReply is an answer with all that an answer can have: two parts, three extents, runs of several lengths, every kind of place.
+// vectorReply is an answer with all that an answer can have: several parts, one of them without a key, extents, runs of several lengths, every kind
+// of place.
 func vectorReply() *apiv1.OpenReply {
 	first, second := segfile.HashPart("part one"), segfile.HashPart("part two")
 	return &apiv1.OpenReply{
@@ -202,6 +204,10 @@ func vectorReply() *apiv1.OpenReply {
 			Parts:   []*apiv1.Part{{Length: 5000, Key: first[:]}},
 			Extents: []*apiv1.Extent{{Lengths: []uint32{1000}, Counts: []uint32{5}, Classes: []byte{0}, Granted: []uint32{0, 2}, Claimed: []uint32{1}, Memory: []uint32{3}}},
 			Claim:   &apiv1.Claim{Token: []byte("token"), DeadlineMs: 10_000},
+		}, {
+			Object:  &apiv1.Object{Path: "logs/being-written", Version: "w", Size: 2_500},
+			Parts:   []*apiv1.Part{{Length: 1_000, Key: first[:]}, {Offset: 1_000, Length: 1_000, Key: second[:]}, {Offset: 2_000, Length: 500}},
+			Extents: []*apiv1.Extent{{Lengths: []uint32{1_000}, Counts: []uint32{2}, Classes: []byte{0}, Placed: []uint32{1}, Segments: []uint32{0}, Records: []uint32{77}}},
 		}},
 	}
 }
@@ -228,6 +234,11 @@ func expandFile(f *apiv1.OpenedFile, segments []*apiv1.Segment) vectorFile {
 		return vectorFile{Error: f.GetError().GetMessage()}
 	}
 	out := vectorFile{Path: f.GetObject().GetPath(), Version: f.GetObject().GetVersion(), Size: f.GetObject().GetSize(), FreshForUs: f.GetFreshForUs()}
+	for _, p := range f.GetParts() {
+		if len(p.GetKey()) > 0 {
+			out.Settled = p.GetOffset() + p.GetLength()
+		}
+	}
 	for _, e := range f.GetExtents() {
 		var pages []openPage
 		off := e.GetOffset()

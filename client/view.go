@@ -238,7 +238,9 @@ type view struct {
 	object Object
 	fill   *Fill // nil: the sidecar reads the origin
 	parts  []part
-	table  atomic.Pointer[table]
+	// settled is how much of the object, from its start, may ever have places; beyond it lies what is still being written.
+	settled int64
+	table   atomic.Pointer[table]
 
 	fresh   atomic.Int64 // unix nanoseconds until which it may be taken for the present version
 	trusts  atomic.Bool  // whether a caller's ETag may confirm it
@@ -283,7 +285,9 @@ func (v *view) isFresh() bool {
 func (v *view) missing(s span) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.missed = addSpan(v.missed, s)
+	if s.to = min(s.to, v.settled); s.from < s.to {
+		v.missed = addSpan(v.missed, s)
+	}
 }
 
 // untold remembers of which of the ranges asked for (nil: all) an answer did not tell.
@@ -295,9 +299,7 @@ func (v *view) untold(ranges, told []span) {
 		ranges = []span{{0, v.object.Size}}
 	}
 	for _, s := range without(ranges, told) {
-		if s.to = min(s.to, v.object.Size); s.from < s.to {
-			v.missing(s)
-		}
+		v.missing(s)
 	}
 }
 

@@ -248,6 +248,8 @@ func TestSenselessAnswers(t *testing.T) {
 		"size":           func(f *apiv1.OpenedFile, _ *apiv1.Extent) { f.Object.Size = -1 },
 		"freshness":      func(f *apiv1.OpenedFile, _ *apiv1.Extent) { f.FreshForUs = -2 },
 		"part key":       func(f *apiv1.OpenedFile, _ *apiv1.Extent) { f.Parts[0].Key = []byte("x") },
+		"keyless first":  func(f *apiv1.OpenedFile, _ *apiv1.Extent) { f.Parts[0].Key = nil },
+		"keyless page":   func(f *apiv1.OpenedFile, e *apiv1.Extent) { f.Parts[1].Key, e.Placed[1] = nil, 6 },
 		"part gap":       func(f *apiv1.OpenedFile, _ *apiv1.Extent) { f.Parts[1].Offset++ },
 		"part length":    func(f *apiv1.OpenedFile, _ *apiv1.Extent) { f.Parts[1].Length = 1 << 62 },
 		"part end":       func(f *apiv1.OpenedFile, _ *apiv1.Extent) { f.Parts = f.Parts[:1] },
@@ -286,6 +288,33 @@ func TestSenselessAnswers(t *testing.T) {
 	r.want(r.open("a", OpenOptions{Size: 1000}), o, 10, 500)
 	if d.reads.Load() != 1 || r.metric("alio_client_senseless_answers_total") != 2 {
 		t.Fatal("not read by the fallback")
+	}
+}
+
+// TestPartBeingWritten: a part without a key is read from the sidecar, at the version that was opened, and nobody asks where its pages lie.
+func TestPartBeingWritten(t *testing.T) {
+	r := newRig(t)
+	o := r.object("a", 1000, 100)
+	r.store(o, 0, 1, 2, 3, 4)
+	r.mangle = func(reply *apiv1.OpenReply) {
+		for _, f := range reply.Files { // none in an Open that only tells of touches
+			f.Parts = []*apiv1.Part{{Length: 500, Key: o.part[:]}, {Offset: 500, Length: 500}}
+			f.Extents[0].Lengths, f.Extents[0].Counts = []uint32{100}, []uint32{5}
+		}
+	}
+	f := r.open("a", OpenOptions{})
+	if f.v.settled != 500 {
+		t.Fatalf("settled %d", f.v.settled)
+	}
+	for range 10 {
+		r.want(f, o, 600, 300)
+		r.want(f, o, 400, 600)
+	}
+	if n := r.count("open"); n != 1 {
+		t.Errorf("%d Opens, want 1", n)
+	}
+	if n := r.count("read"); n != 20 {
+		t.Errorf("%d Reads, want 20", n)
 	}
 }
 

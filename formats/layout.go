@@ -62,10 +62,14 @@ func Provisional(path string, size int64) *Layout {
 	return l
 }
 
+// Growing is the layout of an object that is still being written: a grid without a tail, since neither its end nor a footer is there yet. What
+// it cuts of a part that is complete is cut so for ever, unless the object turns out to have a structure.
+func Growing(path string, size int64) *Layout { return Grid(size, GridPage, ClassOf(path)) }
+
 // Size is the object's size in bytes.
 func (l *Layout) Size() int64 { return l.size }
 
-// Pages is the number of pages.
+// Pages is the number of pages of an object of one part.
 func (l *Layout) Pages() int {
 	if l.cuts != nil {
 		return len(l.cuts)
@@ -83,15 +87,25 @@ func (l *Layout) MemoryBytes() int { return int(unsafe.Sizeof(*l)) + 8*cap(l.cut
 // PageAt returns the page that holds the byte at off: start <= off < end, and its class. It allocates nothing. An off outside
 // [0, Size) answers the nearest page; an object of no bytes has no page and answers 0, 0.
 func (l *Layout) PageAt(off int64) (start, end int64, class uint8) {
-	off = max(min(off, l.size-1), 0)
+	return l.PageIn(max(min(off, l.size-1), 0), 0, l.size)
+}
+
+// PageIn is PageAt for an object of several parts, of which [lo, hi) holds off: a page ends with its part, a grid starts anew in each, and only
+// the last part has a tail. So on a grid the pages of a part that is followed by others depend on nothing but the part, however the object
+// grows.
+func (l *Layout) PageIn(off, lo, hi int64) (start, end int64, class uint8) {
 	if l.cuts != nil {
-		return l.cutAt(off)
+		start, end, class = l.cutAt(off)
+		return max(start, lo), min(end, hi), class
 	}
-	body := l.size - l.tail
+	body := hi
+	if hi >= l.size {
+		body = max(lo, l.size-l.tail)
+	}
 	if off >= body {
-		return body, l.size, uint8(l.tailClass)
+		return body, hi, uint8(l.tailClass)
 	}
-	start = off - off%l.page
+	start = off - (off-lo)%l.page
 	return start, min(start+l.page, body), uint8(l.class)
 }
 

@@ -139,3 +139,36 @@ func TestClassOf(t *testing.T) {
 		}
 	}
 }
+
+// TestPageInOfPartsThatAreFollowed: on a grid the pages of a part depend on the part alone, however large the object is and whether it still grows, unless
+// it is the last.
+func TestPageInOfPartsThatAreFollowed(t *testing.T) {
+	rnd := seed(t)
+	for range 500 {
+		n := 1 + rnd.Int64N(1<<rnd.IntN(22))
+		type bounds struct{ start, end int64 }
+		pages := func(l *Layout, lo int64) (out []bounds) {
+			for at := lo; at < lo+n; {
+				start, end, _ := l.PageIn(at, lo, lo+n)
+				if start != at || end <= at || end > lo+n || end-start > MaxPage {
+					t.Fatalf("page of %d in [%d, %d): [%d, %d)", at, lo, lo+n, start, end)
+				}
+				out = append(out, bounds{start - lo, end - lo})
+				at = end
+			}
+			return out
+		}
+		lo := rnd.Int64N(1 << rnd.IntN(30))
+		size := lo + n + 1 + rnd.Int64N(1<<rnd.IntN(30))
+		want := pages(Grid(n, GridPage, Other), 0)
+		for name, l := range map[string]*Layout{"provisional": Provisional("x", size), "growing": Growing("x", size), "longer": Provisional("x", size+rnd.Int64N(1<<30))} {
+			if got := pages(l, lo); !slices.Equal(got, want) {
+				t.Fatalf("%s: the part [%d, %d) of %d is cut %v, want %v", name, lo, lo+n, size, got, want)
+			}
+		}
+		last := pages(Provisional("x", lo+n), lo) // the last part has a tail
+		if end := last[len(last)-1]; lo+n > SmallObject && end.start != max(0, n-TailSize) {
+			t.Fatalf("the last part, of %d bytes, ends with %v", n, end)
+		}
+	}
+}

@@ -279,6 +279,8 @@ func testWrites(t *testing.T, l lake, o *hdfs.Origin) {
 	wantBytes(t, o, obj, data)
 	_, err = o.Put(ctx, "deep/er/f", bytes.NewReader(data[:10]), 11)
 	wantError(t, "a body that is too short", err, origin.ErrInvalid, "10 bytes")
+	_, err = o.Put(ctx, "deep/er/f", io.MultiReader(bytes.NewReader(data[:10]), readerFunc(func([]byte) (int, error) { return 0, io.ErrUnexpectedEOF })), -1)
+	wantError(t, "a body whose sender went away", err, origin.ErrInvalid, "broke off")
 	wantBytes(t, o, obj, data)
 	_, err = o.Put(ctx, "deep/er", strings.NewReader("x"), 1)
 	wantError(t, "put over a directory", err, origin.ErrInvalid, "directory")

@@ -28,65 +28,37 @@ import (
 	"github.com/alio-lake/alio/origin"
 	"github.com/alio-lake/alio/origin/origintest"
 	"github.com/alio-lake/alio/origin/retry"
-	"github.com/alio-lake/alio/s3"
 	"github.com/alio-lake/alio/s3/endpoint"
 	"github.com/alio-lake/alio/sidecar"
 	"github.com/alio-lake/alio/sidecar/freshness"
 )
 
-// ledger knows every version that was ever written, by ETag, and when it was replaced.
-type ledger struct {
-	mu       sync.Mutex
-	data     map[string][]byte
-	replaced map[string]time.Time // when the write that replaced it was done
-	present  map[string]string
-}
-
-func (l *ledger) write(t *testing.T, c *awss3.Client, bucket, key string, data []byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock() // nobody judges a version before the ledger has it
-	out, err := c.PutObject(context.Background(), &awss3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(data)})
-	if err != nil {
-		t.Errorf("put %s: %v", key, err)
-		return
-	}
-	if old, ok := l.present[key]; ok && old != *out.ETag {
-		l.replaced[old] = time.Now()
-	}
-	l.present[key], l.data[*out.ETag] = *out.ETag, data
-}
-
-// judge says what is wrong with bytes at off that were read as of a version, or nil.
-func (l *ledger) judge(etag string, off int64, got []byte, asked time.Time, maxAge time.Duration) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	data, ok := l.data[etag]
-	switch gone, old := l.replaced[etag]; {
-	case !ok:
-		return fmt.Errorf("version %s never was", etag)
-	case old && gone.Before(asked.Add(-maxAge)):
-		return fmt.Errorf("version %s was replaced %v before it was asked for; max_age is %v", etag, asked.Sub(gone), maxAge)
-	case off < 0 || off+int64(len(got)) > int64(len(data)) || !bytes.Equal(got, data[off:off+int64(len(got))]):
-		return fmt.Errorf("%d bytes at %d are not those of version %s", len(got), off, etag)
-	}
-	return nil
-}
-
-// TestSameBytes reads at random through the S3 door, over a cache of a few pages on a device that fails, from a real S3 server whose objects
-// are overwritten all the time behind the sidecar's back. Every answer must be of exactly one version, and of none that was replaced
-// longer ago than max_age. ALIO_SEED replays the choices.
+// TestSameBytes reads at random through the S3 door, over a cache of a few pages on a device that fails, from real servers whose objects are
+// overwritten and deleted all the time behind the sidecar's back. Every answer must be of exactly one version, and of none that was replaced
+// longer ago than max_age; so must an answer that there is no object. ALIO_SEED replays the choices.
 func TestSameBytes(t *testing.T) {
 	seed := origintest.Seed(t)
-	server := harness.S3(t)
 	for _, c := range []struct {
 		name   string
+		start  func(t *testing.T) store
 		maxAge time.Duration
 		memory int64
 		faults bool
-	}{{"fresh", 0, 1 << 20, false}, {"aged", 200 * time.Millisecond, 1 << 20, true}, {"roomy", 50 * time.Millisecond, 32 << 20, true}} {
+	}{
+		{"s3, fresh", s3Store(false), 0, 1 << 20, false},
+		{"s3, aged", s3Store(false), 200 * time.Millisecond, 1 << 20, true},
+		{"s3, roomy", s3Store(false), 50 * time.Millisecond, 32 << 20, true},
+		{"s3 with versions, fresh", s3Store(true), 0, 1 << 20, true},
+		{"s3 with versions, aged", s3Store(true), 100 * time.Millisecond, 32 << 20, true},
+		{"gcs, fresh", gcsStore(false), 0, 1 << 20, true},
+		{"gcs, aged", gcsStore(false), 100 * time.Millisecond, 1 << 20, true},
+		{"gcs with versions, fresh", gcsStore(true), 0, 1 << 20, true},
+		{"gcs with versions, aged", gcsStore(true), 100 * time.Millisecond, 32 << 20, true},
+	} {
 		t.Run(c.name, func(t *testing.T) {
-			door, device := newDoor(t, server, seed, c.maxAge, c.memory, c.faults)
-			raceReaders(t, server, door, device, seed, c.maxAge)
+			s := c.start(t)
+			door, device := newDoor(t, s.origin, seed, c.maxAge, c.memory, c.faults)
+			raceReaders(t, s, door, device, seed, c.maxAge)
 		})
 	}
 }
@@ -102,11 +74,8 @@ func (b hitting) Hit(name []byte, r endpoint.HitRange, etag []byte) endpoint.Hit
 }
 
 // newDoor assembles origin, cache, disk and door as cmd/alio does, with faults in between, and returns a client of the door.
-func newDoor(t *testing.T, server *harness.S3Server, seed uint64, maxAge time.Duration, memory int64, faults bool) (*awss3.Client, *vfs.Faulty) {
+func newDoor(t *testing.T, bare origin.Origin, seed uint64, maxAge time.Duration, memory int64, faults bool) (*awss3.Client, *vfs.Faulty) {
 	t.Helper()
-	bare, err := s3.New(s3.Options{Bucket: server.Bucket, Endpoint: server.Endpoint, Region: server.Region, PathStyle: true,
-		AccessKeyID: server.AccessKey, SecretAccessKey: server.SecretKey})
-	must(t, err)
 	faulty := origintest.NewFaulty(bare, seed)
 	device := vfs.NewFaulty(vfs.OS)
 	if faults {
@@ -155,45 +124,57 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func raceReaders(t *testing.T, server *harness.S3Server, door *awss3.Client, device *vfs.Faulty, seed uint64, maxAge time.Duration) {
-	l := &ledger{data: map[string][]byte{}, replaced: map[string]time.Time{}, present: map[string]string{}}
+func raceReaders(t *testing.T, behind store, door *awss3.Client, device *vfs.Faulty, seed uint64, maxAge time.Duration) {
 	files := [][]byte{
 		parquettest.Arrow(t, parquettest.Spec{Columns: 6, RowGroups: 2, Rows: 9000, ValueSize: 20, Dictionary: true, Distinct: 50}),
 		parquettest.Arrow(t, parquettest.Spec{Columns: 3, RowGroups: 1, Rows: 9000, ValueSize: 60}),
 		bytes.Repeat([]byte("plain "), 100_000), []byte("small"), bytes.Repeat([]byte("s"), 200_000),
 	}
 	keys := []string{"t/a", "t/b.parquet", "t/odd name+%", "u/c"}
-	var writes atomic.Int64
+	l := newLedger(keys)
+	var writes, deletes atomic.Int64
 	write := func(rng *rand.Rand, key string) {
+		if l.present(key) && writes.Load() > int64(len(keys)) && rng.IntN(5) == 0 {
+			deletes.Add(1)
+			if err := l.change(key, nil, func() (string, error) { return absent, behind.remove(key) }); err != nil {
+				t.Error(err)
+			}
+			return
+		}
 		data := bytes.Clone(files[rng.IntN(len(files))])
 		copy(data[len(data)/2:], fmt.Sprint(writes.Add(1)))
-		l.write(t, server.Client(), server.Bucket, key, data)
+		if err := l.change(key, data, func() (string, error) { return behind.put(key, data) }); err != nil {
+			t.Error(err)
+		}
 	}
 	rng := rand.New(rand.NewPCG(seed, 1))
 	for _, k := range keys {
 		write(rng, k)
 	}
-	const enough = 400
+	const enough = 700
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { // the writer, and now and then a fault of the device
-		tick := time.NewTicker(40 * time.Millisecond)
+		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
-		for ctx.Err() == nil {
+		for ctx.Err() == nil && !t.Failed() {
 			<-tick.C
 			write(rng, keys[rng.IntN(len(keys))])
 			sicken(device, rng)
 		}
 	})
-	var compared atomic.Int64
+	var compared, missing atomic.Int64
 	var failed sync.Map // *atomic.Int64 by S3 error code
 	for i := range 6 {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, uint64(10+i)))
 			for ctx.Err() == nil && !t.Failed() {
 				switch err := readOnce(ctx, l, door, rng, keys, maxAge); {
-				case err == nil:
+				case err == nil, errors.Is(err, errMissing):
+					if err != nil {
+						missing.Add(1)
+					}
 					if compared.Add(1) == enough {
 						cancel()
 					}
@@ -207,7 +188,7 @@ func raceReaders(t *testing.T, server *harness.S3Server, door *awss3.Client, dev
 		})
 	}
 	wg.Wait()
-	t.Logf("%d answers compared, %d versions", compared.Load(), writes.Load())
+	t.Logf("%d answers compared, %d of them that there is no object; %d versions, %d deletes", compared.Load(), missing.Load(), writes.Load(), deletes.Load())
 	failed.Range(func(code, n any) bool {
 		t.Logf("%d requests failed: %s", n.(*atomic.Int64).Load(), code)
 		return true
@@ -244,9 +225,13 @@ func sicken(device *vfs.Faulty, rng *rand.Rand) {
 	}
 }
 
-var errWrong = errors.New("a wrong answer")
+var (
+	errWrong   = errors.New("a wrong answer")
+	errMissing = errors.New("no object, rightly")
+)
 
-// readOnce makes one request through the door. Its error is errWrong if the answer was wrong, another one if there was no answer.
+// readOnce makes one request through the door. Its error is errWrong if the answer was wrong, errMissing if it was that there is no object, another
+// one if there was no answer.
 func readOnce(ctx context.Context, l *ledger, door *awss3.Client, rng *rand.Rand, keys []string, maxAge time.Duration) error {
 	key := keys[rng.IntN(len(keys))]
 	in := &awss3.GetObjectInput{Bucket: aws.String("lake"), Key: &key}
@@ -265,6 +250,12 @@ func readOnce(ctx context.Context, l *ledger, door *awss3.Client, rng *rand.Rand
 	}
 	asked := time.Now()
 	out, err := door.GetObject(ctx, in)
+	if err != nil && code(err) == "NoSuchKey" {
+		if err := l.judge(key, absent, 0, nil, asked, time.Now(), maxAge); err != nil {
+			return fmt.Errorf("%w: %s: %w", errWrong, key, err)
+		}
+		return errMissing
+	}
 	if err != nil {
 		return err
 	}
@@ -279,7 +270,7 @@ func readOnce(ctx context.Context, l *ledger, door *awss3.Client, rng *rand.Rand
 			return fmt.Errorf("%w: Content-Range %s for %d bytes", errWrong, *out.ContentRange, len(got))
 		}
 	}
-	if err := l.judge(*out.ETag, off, got, asked, maxAge); err != nil {
+	if err := l.judge(key, *out.ETag, off, got, asked, time.Now(), maxAge); err != nil {
 		return fmt.Errorf("%w: %s %s: %w", errWrong, key, aws.ToString(in.Range), err)
 	}
 	return nil

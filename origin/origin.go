@@ -16,9 +16,10 @@ type Origin interface {
 	// Stat answers the object's present version. A path that names nothing is ErrNotFound.
 	Stat(ctx context.Context, path string) (Object, error)
 
-	// Read opens a range of an object. With req.Version set, every byte comes from that version, or the error is
-	// ErrVersionChanged; with no version the present one is read, and the answer says which: the first read of an unknown
-	// object is also its Stat. The caller closes Content.Body.
+	// Read opens a range of an object. With req.Version set, every byte comes from that version, which is the present one, or the
+	// error is ErrVersionChanged: a read that succeeds confirms its version, so an old one that the store still keeps is not answered. With
+	// no version the present one is read, and the answer says which: the first read of an unknown object is also its Stat. The caller
+	// closes Content.Body.
 	Read(ctx context.Context, req ReadRequest) (Content, error)
 
 	// List answers one page of the objects below a prefix, in the order of their paths' bytes.
@@ -48,10 +49,25 @@ type Object struct {
 
 // Part is an immutable piece of an object. Its ID names content: equal ids, equal bytes, for ever.
 type Part struct {
-	ID     string // "": the bytes may still change (a block under construction); they are read through, never cached
+	// ID is "" where the bytes may still change (a block under construction): they are read through, never cached. Only parts that have no id
+	// either follow such a part, and its object has no ETag: a strong one would name bytes that are not final.
+	ID     string
 	Offset int64 // of the part within the object
 	Length int64
 }
+
+// Settled returns how many bytes, from the object's start, lie in parts that have an id: what may be cached. The rest may still change.
+func (o *Object) Settled() int64 {
+	for i := len(o.Parts) - 1; i >= 0; i-- {
+		if p := &o.Parts[i]; p.ID != "" {
+			return max(0, min(p.Offset+p.Length, o.Size))
+		}
+	}
+	return 0
+}
+
+// Unfinished tells whether the object is still being written, as far as the origin says: it ends with a part that has no id.
+func (o *Object) Unfinished() bool { return len(o.Parts) > 0 && o.Parts[len(o.Parts)-1].ID == "" }
 
 // WholeRange as ReadRequest.Length asks for everything from Offset to the object's end.
 const WholeRange = -1

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/alio-lake/alio/internal/outbound"
 	"github.com/alio-lake/alio/origin"
 )
 
@@ -109,28 +109,10 @@ func (o *Origin) answered(op, path string, status int, h http.Header, code, mess
 	}
 	e.Cause = o.named(errors.New(text.String()))
 	if !origin.Permanent(e) {
-		e.RetryAfter = retryAfter(h.Get("Retry-After"), time.Now())
+		e.RetryAfter = outbound.RetryAfter(h.Get("Retry-After"), time.Now())
 	}
 	if e.Kind == origin.ErrInvalidRange {
-		if total, ok := strings.CutPrefix(h.Get("Content-Range"), "bytes */"); ok {
-			if n, err := strconv.ParseUint(total, 10, 63); err == nil {
-				e.Size = int64(n)
-			}
-		}
+		e.Size = outbound.UnsatisfiedSize(h.Get("Content-Range"))
 	}
 	return e
-}
-
-// retryAfter reads a Retry-After header: seconds or a date (RFC 9110 section 10.2.3); 0 for none.
-func retryAfter(s string, now time.Time) time.Duration {
-	if s == "" {
-		return 0
-	}
-	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
-		return time.Duration(n) * time.Second
-	}
-	if t, err := http.ParseTime(s); err == nil && t.After(now) {
-		return t.Sub(now)
-	}
-	return 0
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alio-lake/alio/internal/outbound"
 	"github.com/alio-lake/alio/origin"
 )
 
@@ -180,7 +181,7 @@ func TestStalls(t *testing.T) {
 		t.Errorf("a HEAD that is not answered: %v", err)
 	}
 	_, b, err := readAll(at(t, server.URL, func(o *Options) { o.StallTimeout = 20 * time.Millisecond }), pinned)
-	if !errors.Is(err, origin.ErrUnavailable) || !errors.Is(err, errStalled) || errors.Is(err, context.Canceled) || !strings.HasPrefix("abc", string(b)) {
+	if !errors.Is(err, origin.ErrUnavailable) || !errors.Is(err, outbound.ErrStalled) || errors.Is(err, context.Canceled) || !strings.HasPrefix("abc", string(b)) {
 		t.Errorf("a body that stalls: %q, %v", b, err)
 	}
 }
@@ -270,16 +271,6 @@ func TestTheBucketsRegionIsTold(t *testing.T) {
 	})
 	if _, err := at(t, server.URL).Stat(t.Context(), "x"); !errors.Is(err, origin.ErrInvalid) || !strings.Contains(err.Error(), "region eu-north-1, this mount's region is us-east-1") {
 		t.Errorf("%v", err)
-	}
-}
-
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
-	for s, want := range map[string]time.Duration{"": 0, "0": 0, "12": 12 * time.Second, "-3": 0, "soon": 0, "99999999999999": 0,
-		now.Add(time.Minute).Format(http.TimeFormat): time.Minute, now.Add(-time.Minute).Format(http.TimeFormat): 0} {
-		if got := retryAfter(s, now); got != want {
-			t.Errorf("Retry-After %q: %v, want %v", s, got, want)
-		}
 	}
 }
 

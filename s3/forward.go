@@ -13,6 +13,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/smithy-go/encoding/httpbinding"
 
+	"github.com/alio-lake/alio/internal/outbound"
 	"github.com/alio-lake/alio/origin"
 )
 
@@ -56,7 +57,7 @@ func (o *Origin) Forward(ctx context.Context, path string, r *http.Request) (*ht
 		cancel()
 		return nil, err
 	}
-	resp.Body = &forwarded{watched: watch(resp.Body, o.opts.StallTimeout, cancel), o: o, ctx: ctx, path: path}
+	resp.Body = &forwarded{Watched: outbound.Watch(resp.Body, o.opts.StallTimeout, cancel), o: o, ctx: ctx, path: path}
 	return resp, nil
 }
 
@@ -154,14 +155,14 @@ func isDigest(s string) bool {
 
 // forwarded is the body of a forwarded answer: its errors are of the origin's kinds.
 type forwarded struct {
-	*watched
+	*outbound.Watched
 	o    *Origin
 	ctx  context.Context
 	path string
 }
 
 func (f *forwarded) Read(p []byte) (int, error) {
-	n, err := f.watched.Read(p)
+	n, err := f.Watched.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = f.o.broke(f.ctx, "forward", f.path, err)
 	}

@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
-	"strconv"
-	"strings"
-	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/alio-lake/alio/internal/outbound"
 	"github.com/alio-lake/alio/origin"
 )
 
@@ -36,7 +33,7 @@ func (o *Origin) Read(ctx context.Context, req origin.ReadRequest) (origin.Conte
 		cancel()
 		return o.refused(ctx, req, err)
 	}
-	w := watch(out.Body, o.opts.StallTimeout, cancel)
+	w := outbound.Watch(out.Body, o.opts.StallTimeout, cancel)
 	raw, err := rawResponse(out.ResultMetadata)
 	if err != nil {
 		return origin.Content{}, errors.Join(origin.NewError(origin.ErrUnavailable, "read", req.Path, o.named(err)), w.Close())
@@ -46,7 +43,7 @@ func (o *Origin) Read(ctx context.Context, req origin.ReadRequest) (origin.Conte
 		_ = w.Close() // the answer's fault is the error
 		return origin.Content{}, err
 	}
-	c.Body = &body{o: o, ctx: ctx, path: req.Path, r: w, left: c.Length}
+	c.Body = outbound.Exactly(w, c.Length, func(err error) error { return o.cut(ctx, req.Path, err) })
 	return c, nil
 }
 
@@ -83,7 +80,7 @@ func (o *Origin) content(req origin.ReadRequest, raw *http.Response) (origin.Con
 	off, n, size := int64(0), raw.ContentLength, raw.ContentLength
 	if raw.StatusCode == http.StatusPartialContent {
 		var ok bool
-		if off, n, size, ok = parseContentRange(raw.Header.Get("Content-Range")); !ok {
+		if off, n, size, ok = outbound.ContentRange(raw.Header.Get("Content-Range")); !ok {
 			return origin.Content{}, broken("the answer's Content-Range %q does not say which bytes of how many it holds", raw.Header.Get("Content-Range"))
 		}
 		if raw.ContentLength >= 0 && raw.ContentLength != n {
@@ -150,67 +147,10 @@ func (o *Origin) refused(ctx context.Context, req origin.ReadRequest, err error)
 	return origin.Content{Object: obj, Body: http.NoBody}, nil
 }
 
-// parseContentRange reads "bytes first-last/size".
-func parseContentRange(s string) (off, n, size int64, ok bool) {
-	s, found := strings.CutPrefix(s, "bytes ")
-	span, total, found2 := strings.Cut(s, "/")
-	first, last, found3 := strings.Cut(span, "-")
-	if !found || !found2 || !found3 {
-		return 0, 0, 0, false
+// cut is the error of a body that did not come whole, or that is read after its Close.
+func (o *Origin) cut(ctx context.Context, path string, err error) error {
+	if errors.Is(err, outbound.ErrClosed) {
+		return origin.NewError(origin.ErrInvalid, "read", path, err)
 	}
-	var end int64
-	for _, v := range []struct {
-		s string
-		n *int64
-	}{{first, &off}, {last, &end}, {total, &size}} {
-		u, err := strconv.ParseUint(v.s, 10, 63)
-		if err != nil {
-			return 0, 0, 0, false
-		}
-		*v.n = int64(u)
-	}
-	return off, end - off + 1, size, off <= end && end < size
-}
-
-// body is exactly the bytes that an answer announced. Read may be called by one goroutine at a time, Close beside it.
-type body struct {
-	o      *Origin
-	ctx    context.Context // of the read
-	path   string
-	r      io.ReadCloser
-	left   int64
-	done   error // what the body ended with
-	closed atomic.Bool
-}
-
-// Read never ends in io.EOF before the last announced byte, and never returns one more.
-func (b *body) Read(p []byte) (int, error) {
-	if b.closed.Load() {
-		return 0, origin.NewError(origin.ErrInvalid, "read", b.path, errors.New("the body was closed"))
-	}
-	if b.left == 0 {
-		return 0, io.EOF
-	}
-	if b.done != nil {
-		return 0, b.done
-	}
-	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	if b.left == 0 {
-		return n, io.EOF
-	}
-	if err == io.EOF {
-		err = fmt.Errorf("the body ended %d bytes early: %w", b.left, io.ErrUnexpectedEOF)
-	}
-	if err != nil {
-		b.done = b.o.broke(b.ctx, "read", b.path, err)
-	}
-	return n, b.done
-}
-
-// Close lets the connection go; it is kept for the next request if all was read.
-func (b *body) Close() error {
-	b.closed.Store(true)
-	_ = b.r.Close() // a connection that breaks while nothing more is read from it has harmed nobody
-	return nil
+	return o.broke(ctx, "read", path, err)
 }

@@ -32,7 +32,7 @@ type hotFile struct {
 	used    *atomic.Bool             // tells the layouts that it is being read; nil if view is set
 }
 
-// smallLayout is up to how many bytes of layout a hotFile keeps itself: grids, and files of one page.
+// smallLayout is up to how many bytes of layout and parts a hotFile keeps itself: grids, and files of one page, of up to three parts.
 const smallLayout = 512
 
 // hotWays is how many places a name may take in the table.
@@ -110,10 +110,14 @@ func (s *Sidecar) remember(mount string, obj *origin.Object, layout *formats.Lay
 		return
 	}
 	f := &hotFile{name: key, watch: watch, version: obj.Version, final: final, maxAge: s.rules.MaxAge(mount, obj.Path, freshness.Object)}
-	if layout.MemoryBytes() <= smallLayout {
+	parts := partsWeight(obj)
+	switch {
+	case int64(layout.MemoryBytes())+parts <= smallLayout:
 		f.view = view
-	} else if f.used, ok = s.layouts.hold(layoutID(obj), view); !ok {
-		return
+	case obj.Unfinished(): // each version would have an id of its own: one for the file is enough
+		f.used = s.layouts.hold("growing "+key, view, layout, parts)
+	default:
+		f.used = s.layouts.hold(layoutID(obj), view, layout, parts)
 	}
 	f.large = weak.Make(view)
 	s.hot.put(f)

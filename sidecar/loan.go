@@ -25,7 +25,7 @@ func (b *stream) Take() (cache.Buf, error) {
 		return cache.Buf{}, err
 	}
 	if len(b.head) == 0 {
-		return b.pages.Take()
+		return b.takeNext()
 	}
 	n := min(len(b.head), cache.MaxPage)
 	piece := b.head[:n]
@@ -37,12 +37,28 @@ func (b *stream) Take() (cache.Buf, error) {
 	return cache.NewBuf(piece, last.release), nil
 }
 
+// takeNext takes from what follows the head.
+func (b *stream) takeNext() (buf cache.Buf, err error) {
+	if b.pages != nil {
+		buf, err = b.pages.Take()
+	} else {
+		buf, err = b.through.take()
+	}
+	if b.passed(err) {
+		return b.Take()
+	}
+	return buf, err
+}
+
 // Fill reads into the cache what is missing of n bytes at off of obj, a version of an object of the mount, and returns how many bytes of it came from
-// the origin. Nobody is counted as a reader of them. A change of the object is origin.ErrVersionChanged.
+// the origin. What may still change is left out. Nobody is counted as a reader of them. A change of the object is origin.ErrVersionChanged.
 func (s *Sidecar) Fill(ctx context.Context, mount string, obj *origin.Object, off, n int64) (int64, error) {
 	o, err := s.mount(mount)
 	if err != nil {
 		return 0, err
+	}
+	if n = min(n, obj.Settled()-off); n <= 0 {
+		return 0, nil
 	}
 	r := &reading{s: s, mount: mount, origin: o, key: bookKey(mount, obj.Path)}
 	pages, err := r.pages(ctx, obj, off, n)

@@ -15,7 +15,8 @@ import (
 // Located is a file as a client finds it that reads pages itself.
 type Located struct {
 	Object origin.Object
-	// View cuts the object into pages; nil if it has no version, so that it can only be read through.
+	// View cuts the object into pages, as far as it is settled (Object.Settled); nil if it has no version or no parts, so that
+	// it can only be read through.
 	View *cache.View
 	// FreshFor is for how long from now the object may be taken for the present one without asking again: 0 is only for who asked,
 	// freshness.Forever needs no asking.
@@ -34,16 +35,19 @@ func (s *Sidecar) Locate(ctx context.Context, mount, path, etag string) (Located
 	if err := req.Validate(); err != nil {
 		return Located{}, err
 	}
-	r := &reading{s: s, mount: mount, origin: o, req: req, key: bookKey(mount, path)}
+	r := &reading{s: s, mount: mount, origin: o, req: req, key: bookKey(mount, path), look: true}
 	var mine handover
-	a, _, err := s.objects.Get(ctx, r.key, s.maxAge(mount, path, etag, false),
+	a, _, err := s.objects.Get(ctx, r.key, s.maxAge(mount, path, etag, false, (*origin.Object).Unfinished),
 		func(ctx context.Context) (origin.Object, error) { return r.ask(ctx, &mine) })
 	mine.take().release() // the pages are in the cache
 	if err != nil {
 		return Located{}, err
 	}
 	found := Located{Object: a.Value, FreshFor: s.freshFor(mount, path, a.Sent)}
-	if found.Object.Version == "" {
+	if found.Object.Unfinished() {
+		found.FreshFor = 0
+	}
+	if found.Object.Version == "" || len(found.Object.Parts) == 0 {
 		return found, nil
 	}
 	found.View, err = r.view(ctx, &found.Object)

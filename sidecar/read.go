@@ -19,7 +19,7 @@ func (s *Sidecar) Stat(ctx context.Context, mount, path string) (origin.Object, 
 	if err != nil {
 		return origin.Object{}, err
 	}
-	a, _, err := s.objects.Get(ctx, bookKey(mount, path), s.maxAge(mount, path, "", true),
+	a, _, err := s.objects.Get(ctx, bookKey(mount, path), s.maxAge(mount, path, "", true, nil),
 		func(ctx context.Context) (origin.Object, error) {
 			s.metrics.confirmed(byStat, 1)
 			return o.Stat(ctx, path)
@@ -28,8 +28,9 @@ func (s *Sidecar) Stat(ctx context.Context, mount, path string) (origin.Object, 
 }
 
 // maxAge says how old an answer about a path may be. An answer without attributes is of no use if they are needed. A client that names
-// the ETag it wants confirms that version itself, except where the rule demands that the origin be asked every time.
-func (s *Sidecar) maxAge(mount, path, etag string, attributes bool) func(freshness.Answer[origin.Object]) time.Duration {
+// the ETag it wants confirms that version itself, except where the rule demands that the origin be asked every time. Where moves (may be nil) says that
+// what is wanted may still change, the origin is asked whatever the rule: nobody could read it at a version that has been left behind.
+func (s *Sidecar) maxAge(mount, path, etag string, attributes bool, moves func(*origin.Object) bool) func(freshness.Answer[origin.Object]) time.Duration {
 	found := s.rules.MaxAge(mount, path, freshness.Object)
 	missing := s.rules.MaxAge(mount, path, freshness.NotFound)
 	return func(a freshness.Answer[origin.Object]) time.Duration {
@@ -38,6 +39,8 @@ func (s *Sidecar) maxAge(mount, path, etag string, attributes bool) func(freshne
 			return missing
 		case attributes && a.Value.Attributes == nil:
 			return freshness.Never
+		case moves != nil && moves(&a.Value):
+			return 0
 		case etag != "" && etag == a.Value.ETag && found > 0:
 			return freshness.Forever
 		}
@@ -75,11 +78,12 @@ type reading struct {
 	req    origin.ReadRequest
 	check  func(*origin.Object) error
 	key    string
+	look   bool // the object is wanted, not its bytes
 }
 
 func (r *reading) open(ctx context.Context) (origin.Content, error) {
 	var mine handover
-	a, asked, err := r.s.objects.Get(ctx, r.key, r.s.maxAge(r.mount, r.req.Path, r.req.ETag, r.whole()),
+	a, asked, err := r.s.objects.Get(ctx, r.key, r.s.maxAge(r.mount, r.req.Path, r.req.ETag, r.whole(), r.moves),
 		func(ctx context.Context) (origin.Object, error) { return r.ask(ctx, &mine) })
 	first := mine.take()
 	if err != nil {
@@ -103,6 +107,15 @@ func (r *reading) open(ctx context.Context) (origin.Content, error) {
 		return origin.Content{}, err
 	}
 	return r.serve(ctx, &obj, off, n, first)
+}
+
+// moves tells whether the wanted range reaches what may still change.
+func (r *reading) moves(obj *origin.Object) bool {
+	if !obj.Unfinished() {
+		return false
+	}
+	off, n, err := r.req.Resolve(obj.Size)
+	return err != nil || off+n > obj.Settled()
 }
 
 // whole tells whether the answer is the object as such, whose attributes the client then expects.
@@ -161,7 +174,17 @@ type source struct {
 	origin origin.Origin
 }
 
+// Fetch implements cache.Source.
 func (f source) Fetch(ctx context.Context, obj *origin.Object, off, n int64) (io.ReadCloser, error) {
+	body, err := f.read(ctx, obj, off, n)
+	if errors.Is(err, origin.ErrVersionChanged) {
+		return f.fetchElsewhere(ctx, obj, off, n, err)
+	}
+	return body, err
+}
+
+// read reads from the origin at the object's version.
+func (f source) read(ctx context.Context, obj *origin.Object, off, n int64) (io.ReadCloser, error) {
 	sent := time.Now()
 	c, err := f.origin.Read(ctx, origin.ReadRequest{Path: obj.Path, Version: obj.Version, ETag: obj.ETag, Offset: off, Length: n})
 	if err != nil {

@@ -71,9 +71,12 @@ func (h *handover) take() *run {
 // ask finds out the object's present version. If all that the reader wants is resident for the version last heard of, a Stat is cheapest;
 // else the read itself is the Stat (design section 7).
 func (r *reading) ask(ctx context.Context, mine *handover) (origin.Object, error) {
-	req := r.firstRequest()
+	req, stat := r.firstRequest(), false
+	if a, ok := r.s.objects.Peek(r.key); ok && a.Err == nil {
+		req, stat = r.guess(ctx, &a.Value, req)
+	}
 	most := max(req.Suffix, req.Length)
-	if !r.resident(ctx) && r.s.budget.TryAcquire(most) {
+	if !stat && r.s.budget.TryAcquire(most) {
 		obj, run, err := r.readFirst(ctx, req, most)
 		if err != nil || run == nil {
 			return obj, err
@@ -87,18 +90,40 @@ func (r *reading) ask(ctx context.Context, mine *handover) (origin.Object, error
 	return r.origin.Stat(ctx, r.req.Path)
 }
 
-// resident tells whether the wanted range of the object as last heard of could be served without the origin.
-func (r *reading) resident(ctx context.Context) bool {
-	a, ok := r.s.objects.Peek(r.key)
-	if !ok || a.Err != nil || a.Value.Version == "" {
-		return false
+// guess says how to ask for the present version of an object that was last heard of as obj: by a Stat, or by the read that it returns. req is what
+// would be read of an unknown object.
+func (r *reading) guess(ctx context.Context, obj *origin.Object, req origin.ReadRequest) (_ origin.ReadRequest, stat bool) {
+	if obj.Version == "" {
+		return req, false
 	}
-	off, n, err := r.req.Resolve(a.Value.Size)
-	if err != nil || n == 0 {
-		return true
+	off, n, err := r.req.Resolve(obj.Size)
+	if err != nil || n == 0 || r.look && obj.Unfinished() {
+		return req, true
 	}
-	layout, ok := r.s.known(ctx, &a.Value)
-	return ok && r.s.opts.Pages.Resident(&a.Value, layout, off, n)
+	if obj.Unfinished() && off >= obj.Settled() { // nothing of it will be cached, so nothing beside it is worth having
+		exact := r.req
+		exact.Version, exact.ETag = "", ""
+		if exact.Suffix > 0 {
+			exact.Suffix = min(exact.Suffix, r.s.opts.FillSpan)
+		} else if exact.Length == origin.WholeRange || exact.Length > r.s.opts.FillSpan {
+			exact.Length = r.s.opts.FillSpan
+		}
+		return exact, false
+	}
+	n = min(n, obj.Settled()-off)
+	if len(obj.Parts) > 1 {
+		n = 1 // an append leaves all but the end as it was: where the beginning is resident, it is not read again for the sake of an answer's version
+	}
+	return req, r.resident(ctx, obj, off, n)
+}
+
+// resident tells whether a range of an object could be served without the origin.
+func (r *reading) resident(ctx context.Context, obj *origin.Object, off, n int64) bool {
+	layout, ok := r.s.known(ctx, obj)
+	if !ok {
+		layout = formats.Provisional(obj.Path, obj.Size)
+	}
+	return r.s.opts.Pages.Resident(obj, layout, off, n)
 }
 
 // firstRequest widens what the reader wants to what is worth having of an object that nothing is known of: a suffix to the tail page that

@@ -37,10 +37,17 @@ func newHistory() *history {
 // history knows it.
 func (h *history) write(store *mem.Origin, path string, data []byte) {
 	data = bytes.Clone(data)
+	h.change(func() (origin.Object, []byte) {
+		copy(data[len(data)/2:], fmt.Sprint(len(h.data)))
+		return store.Put(path, data), data
+	})
+}
+
+// change lets a write happen, which returns the new version and all its bytes.
+func (h *history) change(write func() (origin.Object, []byte)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	copy(data[len(data)/2:], fmt.Sprint(len(h.data)))
-	obj := store.Put(path, data)
+	obj, data := write()
 	if old, ok := h.present[obj.Path]; ok {
 		h.replaced[old] = time.Now()
 	}
@@ -117,8 +124,14 @@ func sameBytes(t *testing.T, r *rig, seed uint64, maxAge time.Duration) {
 	}
 	h := newHistory()
 	paths := []string{"t/a", "t/b", "t/c.parquet", "u/d"}
+	hammer(t, r, h, paths, seed, maxAge, func(rng *rand.Rand, p string) { h.write(r.store, p, bodies[rng.IntN(len(bodies))]) })
+}
+
+// hammer reads at random while write changes one path after the other.
+func hammer(t *testing.T, r *rig, h *history, paths []string, seed uint64, maxAge time.Duration, write func(rng *rand.Rand, path string)) {
+	rng := rand.New(rand.NewPCG(seed, 4))
 	for _, p := range paths {
-		h.write(r.store, p, bodies[rng.IntN(len(bodies))])
+		write(rng, p)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
@@ -129,7 +142,7 @@ func sameBytes(t *testing.T, r *rig, seed uint64, maxAge time.Duration) {
 		defer tick.Stop()
 		for ctx.Err() == nil {
 			<-tick.C
-			h.write(r.store, paths[rng.IntN(len(paths))], bodies[rng.IntN(len(bodies))])
+			write(rng, paths[rng.IntN(len(paths))])
 		}
 	})
 	served := make([]int, 8)

@@ -1093,13 +1093,14 @@ func (x *Error) GetMessage() string {
 	return ""
 }
 
-// Part is an immutable piece of an object. The key of one of its pages is the first 16 bytes of
+// Part is an immutable piece of an object, or, without a key, the end of an object that is still being written: its bytes are read by Read, and lie
+// nowhere. The key of one of its pages is the first 16 bytes of
 // SHA-256(key ‖ page's offset in the part as 8 bytes ‖ page's length as 8 bytes), the numbers little-endian.
 type Part struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Offset        int64                  `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
 	Length        int64                  `protobuf:"varint,2,opt,name=length,proto3" json:"length,omitempty"`
-	Key           []byte                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"` // 16 bytes
+	Key           []byte                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"` // 16 bytes; none: still being written. No part with a key follows such a part
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

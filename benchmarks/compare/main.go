@@ -11,11 +11,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/alio-lake/alio/cmd/alio/bench/load"
 )
@@ -31,11 +34,18 @@ type options struct {
 	seed     uint64
 	dir      string
 	results  string
+
+	oneProcessor bool
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "copy-server" {
-		fail(serveCopies(os.Args[2:]))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "copy-server":
+			fail(serveCopies(os.Args[2:]))
+		case "floor-server":
+			fail(serveFloor(os.Args[2:]))
+		}
 	}
 	o, err := parse(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
@@ -43,6 +53,11 @@ func main() {
 	}
 	if err != nil {
 		fail(err)
+	}
+	if o.oneProcessor {
+		if err := onOneProcessor(); err != nil {
+			fail(err)
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -61,6 +76,27 @@ func fail(err error) {
 	os.Exit(1)
 }
 
+// onOneProcessor starts this program anew where it may use only the first of its processors; what it starts is held there too.
+func onOneProcessor() error {
+	var set, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return fmt.Errorf("-one-processor: %w", err)
+	}
+	if set.Count() == 1 {
+		return nil
+	}
+	for cpu := 0; one.Count() == 0; cpu++ {
+		if set.IsSet(cpu) {
+			one.Set(cpu)
+		}
+	}
+	runtime.LockOSThread()
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return fmt.Errorf("-one-processor: %w", err)
+	}
+	return syscall.Exec("/proc/self/exe", os.Args, os.Environ())
+}
+
 // progress tells what is going on.
 func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
@@ -76,6 +112,8 @@ func parse(args []string) (o options, err error) {
 	set.Uint64Var(&o.seed, "seed", 1, "of the ranges")
 	set.StringVar(&o.dir, "dir", "", "folder for a temporary folder, on a disk (default: the system's)")
 	set.StringVar(&o.results, "results", "", "folder that the report is written to, as compare-<date>-<commit>.md, besides being printed")
+	set.BoolVar(&o.oneProcessor, "one-processor", false, "hold client and servers on one processor, the same for all: with one reader the median otherwise tells "+
+		"where the kernel happened to put them")
 	if err := set.Parse(args); err != nil {
 		return o, err
 	}
@@ -141,7 +179,11 @@ func run(ctx context.Context, o options) (err error) {
 		return nil
 	}
 	commit, _ := output(ctx, "git", "rev-parse", "--short=12", "HEAD")
-	file := filepath.Join(o.results, fmt.Sprintf("compare-%s-%s.md", time.Now().UTC().Format("2006-01-02"), commit))
+	name := fmt.Sprintf("compare-%s-%s", time.Now().UTC().Format("2006-01-02"), commit)
+	if o.oneProcessor {
+		name += "-one-processor"
+	}
+	file := filepath.Join(o.results, name+".md")
 	progress("written to %s", file)
 	return os.WriteFile(file, []byte(text), 0o644)
 }

@@ -19,11 +19,12 @@ const (
 	peerS3      = "alio-s3"
 	peerGRPC    = "alio-grpc"
 	peerNginx   = "nginx"
+	peerFloor   = "http-floor"
 	peerCopy    = "tcp-copy"
 	peerAlluxio = "alluxio"
 )
 
-var allPeers = []string{peerPread, peerLocal, peerS3, peerGRPC, peerNginx, peerCopy, peerAlluxio}
+var allPeers = []string{peerPread, peerLocal, peerS3, peerGRPC, peerNginx, peerFloor, peerCopy, peerAlluxio}
 
 // peer is one of those that are compared, in one or several set-ups of which the best is taken for each cell.
 type peer struct {

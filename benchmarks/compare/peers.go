@@ -30,6 +30,7 @@ func gather(ctx context.Context, o options, data load.Data, dir string) (*field,
 	}{
 		{has(peerPread, peerLocal, peerS3, peerGRPC), addAlio},
 		{has(peerNginx), addNginx},
+		{has(peerFloor), addFloor},
 		{has(peerCopy), addCopies},
 		{has(peerAlluxio), addAlluxio},
 	} {

@@ -17,8 +17,8 @@ func report(o options, f *field, cells []*cellResult, shape []string) string {
 	for _, s := range shape {
 		line("- %s", s)
 	}
-	line("- command: `make compare`, that is `compare -peers %s -bytes %s -readers %s -rounds %d -duration %v -size %d -seed %d`", strings.Join(o.peers, ","), list(o.bytes),
-		list(o.readers), o.rounds, o.duration, o.size>>20, o.seed)
+	line("- command: `make compare`, that is `compare -peers %s -bytes %s -readers %s -rounds %d -duration %v -size %d -seed %d%s`", strings.Join(o.peers, ","), list(o.bytes),
+		list(o.readers), o.rounds, o.duration, o.size>>20, o.seed, held(o))
 	line("- medians of %d interleaved runs of %v each; a data set of %d MiB, all of it in each peer's cache and in the page cache; uniform reads, aligned to their size, the same for all", o.rounds, o.duration, o.size>>20)
 	line("- one client for everything that speaks HTTP: by hand, on one connection a reader, every request signed, nothing allocated; signing and checking are outside of p50 and p99, and inside of GB/s")
 	line("- CPU is the server's seconds for each GB served; where there is no server († below) it holds the reader, its signing and its checking too")
@@ -77,6 +77,8 @@ var targets = []target{
 	{"S3 door at most 0.6 of nginx (p50)", 64 << 10, 1, peerS3, peerNginx, p50, .6, true},
 	{"S3 door at least 1.25 times nginx (GB/s)", 64 << 10, 16, peerS3, peerNginx, gb, 1.25, false},
 	{"S3 door at least 0.8 of a bare TCP copy (GB/s)", 64 << 10, 16, peerS3, peerCopy, gb, .8, false},
+	{"the least HTTP beside nginx (p50): what any server could reach", 64 << 10, 1, peerFloor, peerNginx, p50, .6, true},
+	{"the least HTTP beside nginx (GB/s): what any server could reach", 64 << 10, 16, peerFloor, peerNginx, gb, 1.25, false},
 	{"S3 door at most half of nginx's CPU", 64 << 10, 16, peerS3, peerNginx, cpu, .5, true},
 	{"local read no slower than Alluxio in the JVM (p50)", 64 << 10, 1, peerLocal, peerAlluxio, p50, 1, true},
 }
@@ -103,6 +105,14 @@ func verdicts(line func(string, ...any), cells []*cellResult) {
 		}
 		line("| %s | %d KiB, %d | %.2f | %s |", t.says, t.bytes>>10, t.readers, of/against, verdict)
 	}
+}
+
+// held is the flag that holds all to one processor, if it was given.
+func held(o options) string {
+	if o.oneProcessor {
+		return " -one-processor"
+	}
+	return ""
 }
 
 // find returns a peer's sample; the zero one if it was not measured.

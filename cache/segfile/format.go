@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+
+	"github.com/alio-lake/alio/internal/crc32c"
 )
 
 // The sizes of the segment format, in bytes. FORMAT.md draws what they mean.
@@ -34,7 +36,7 @@ var (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Crc continues a CRC32C over b.
-func Crc(seed uint32, b []byte) uint32 { return crc32.Update(seed, castagnoli, b) }
+func Crc(seed uint32, b []byte) uint32 { return crc32c.Update(seed, b) }
 
 var le = binary.LittleEndian
 

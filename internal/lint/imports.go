@@ -24,9 +24,10 @@ var Imports = []Allowance{
 	{[]string{"s3"}, []string{"origin", "internal/*"}},
 	{[]string{"hdfs"}, []string{"hdfs/namenode", "origin", "internal/*"}},
 	{[]string{"hdfs/namenode"}, []string{"internal/*"}},
+	{[]string{"gcs"}, []string{"origin", "internal/*"}},
 	{[]string{"s3/endpoint"}, []string{"origin", "internal/*"}},
 	{[]string{"cache/policy"}, nil},
-	{[]string{"cache/segfile"}, nil},
+	{[]string{"cache/segfile"}, []string{"internal/*"}},
 	{[]string{"cache"}, []string{"cache/policy", "cache/segfile", "origin", "internal/*"}},
 	{[]string{"cache/disk"}, []string{"cache", "cache/segfile", "internal/*"}},
 	{[]string{"formats", "formats/*"}, []string{"formats", "formats/*"}},
@@ -50,6 +51,7 @@ var testHelpers = []string{"origin", "origin/*", "internal/*"}
 // testParts is what a package's tests put together besides, where a fake would have to be the part itself.
 var testParts = map[string][]string{
 	"sidecar/rpc": {"cache/disk"}, // clients read the segments that it writes
+	"cache":       {"cache/disk"}, // the example of embedded use
 }
 
 func matches(pattern, dir string) bool {
@@ -123,6 +125,8 @@ var libraries = []library{
 	{"github.com/aws/", []string{"s3", "s3/*"}, true},
 	{"github.com/colinmarc/hdfs/", []string{"hdfs"}, true},
 	{"github.com/jcmturner/", []string{"hdfs", "hdfs/*"}, true},
+	{"cloud.google.com/", []string{"gcs"}, false},
+	{"google.golang.org/api/", []string{"gcs"}, false},
 	{"github.com/apache/arrow/", []string{"formats/parquet/parquettest"}, true},
 	{"github.com/xitongsys/", []string{"formats/parquet/parquettest"}, true},
 	{"github.com/trinodb/", nil, false},

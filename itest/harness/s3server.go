@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,6 +24,7 @@ type S3Options struct {
 	SecretKey string        // "": "alio-test-secret"
 	Region    string        // "": "us-east-1"
 	Bucket    string        // made empty at the start; "": "lake"
+	Versions  bool          // the bucket keeps old versions
 	Deadline  time.Duration // until ready; 0: 30 s
 	Logf      Logf          // progress; nil: Stderr
 }
@@ -44,9 +46,13 @@ type S3Server struct {
 
 // S3 starts an S3 server with an empty bucket for one test and stops it when the test ends, with the end of its output in the
 // test's log if the test failed. A start takes about half a second once versitygw is built; the first one on a machine builds it.
-func S3(t testing.TB) *S3Server {
+func S3(t testing.TB, change ...func(*S3Options)) *S3Server {
 	t.Helper()
-	s, err := StartS3(context.Background(), S3Options{Dir: t.TempDir(), Logf: t.Logf})
+	o := S3Options{Dir: t.TempDir(), Logf: t.Logf}
+	for _, c := range change {
+		c(&o)
+	}
+	s, err := StartS3(context.Background(), o)
 	if err != nil {
 		t.Fatalf("S3 server for the test: %v", err)
 	}
@@ -73,7 +79,12 @@ func StartS3(ctx context.Context, o S3Options) (*S3Server, error) {
 		}
 		s.ownDir = true
 	}
-	if err := s.start(ctx, bin, o.Deadline); err != nil {
+	err = s.start(ctx, bin, o)
+	if err == nil && o.Versions {
+		_, err = s.Client().PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{Bucket: &s.Bucket,
+			VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled}})
+	}
+	if err != nil {
 		s.Stop()
 		return nil, err
 	}
@@ -101,7 +112,7 @@ func (o S3Options) withDefaults() S3Options {
 
 // start runs versitygw. Metadata stays on (in extended attributes): with --nometa it has no ETags and multipart fails. Without
 // --keep-alive each request is a new connection, without --quiet each is a line of output.
-func (s *S3Server) start(ctx context.Context, bin string, deadline time.Duration) error {
+func (s *S3Server) start(ctx context.Context, bin string, o S3Options) error {
 	objects := filepath.Join(s.Dir, "objects")
 	if err := os.MkdirAll(objects, 0o755); err != nil {
 		return err
@@ -114,16 +125,24 @@ func (s *S3Server) start(ctx context.Context, bin string, deadline time.Duration
 		return err
 	}
 	s.Endpoint = "http://" + s.port.Addr()
+	args := []string{"--port", s.port.Addr(), "--region", s.Region, "--keep-alive", "--quiet", "posix"}
+	if o.Versions {
+		old := filepath.Join(s.Dir, "versions") // no path may begin with the other's name
+		if err := os.MkdirAll(old, 0o755); err != nil {
+			return err
+		}
+		args = append(args, "--versioning-dir", old)
+	}
+	args = append(args, objects)
 	s.proc, err = startProcess(processSpec{
 		Name: "versitygw", Path: bin, Dir: s.Dir, LogFile: filepath.Join(s.Dir, "versitygw.log"),
-		Env: []string{"ROOT_ACCESS_KEY=" + s.AccessKey, "ROOT_SECRET_KEY=" + s.SecretKey},
-		Args: []string{"--port", s.port.Addr(), "--region", s.Region, "--keep-alive", "--quiet",
-			"posix", objects},
+		Env:  []string{"ROOT_ACCESS_KEY=" + s.AccessKey, "ROOT_SECRET_KEY=" + s.SecretKey},
+		Args: args,
 	})
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, deadline)
+	ctx, cancel := context.WithTimeout(ctx, o.Deadline)
 	defer cancel()
 	client := s.Client()
 	return s.proc.ready(ctx, 50*time.Millisecond, func(ctx context.Context) error {

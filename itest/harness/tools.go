@@ -17,7 +17,8 @@ import (
 
 // goTools are the servers that itest/tools pins, by name: the package that go build is given.
 var goTools = map[string]string{
-	"versitygw": "github.com/versity/versitygw/cmd/versitygw",
+	"versitygw":       "github.com/versity/versitygw/cmd/versitygw",
+	"fake-gcs-server": "github.com/fsouza/fake-gcs-server",
 }
 
 // GoTool is the path of a test-only server built from itest/tools, whose go.sum is the checksum of all of its source. It is

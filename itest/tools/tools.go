@@ -5,6 +5,7 @@
 package tools
 
 import (
+	_ "github.com/fsouza/fake-gcs-server"
 	_ "github.com/versity/versitygw/cmd/versitygw"
 	_ "google.golang.org/grpc/cmd/protoc-gen-go-grpc"
 	_ "google.golang.org/protobuf/cmd/protoc-gen-go"

@@ -1,5 +1,6 @@
 // Package mem is an origin in memory: the reference that the conformance suite is first held against, and what tests of everything
-// above an origin read from. It is not a store for use: nothing bounds what is put into it. Start at New, then Put.
+// above an origin read from. It is not a store for use: nothing bounds what is put into it. Start at New, then Put; PutBlocks makes objects of many
+// parts that grow, as HDFS has them.
 package mem
 
 import (
@@ -36,7 +37,8 @@ type Origin struct {
 
 type stored struct {
 	object origin.Object
-	data   []byte // never changed
+	data   []byte   // never changed
+	blocks *blocked // nil: one part
 }
 
 // New returns an empty origin. name is the system of record it stands for: it is part of ID and of every part id.

@@ -105,7 +105,9 @@ func (e Effect) object(obj origin.Object) origin.Object {
 	}
 	parts := append([]origin.Part(nil), obj.Parts...)
 	for i := range parts {
-		parts[i].ID += "-other"
+		if parts[i].ID != "" {
+			parts[i].ID += "-other"
+		}
 	}
 	obj.Parts = parts
 	return obj

@@ -39,6 +39,8 @@ func Run(t *testing.T, start func(t *testing.T) Fixture) {
 		{"Empty", testEmpty},
 		{"PinnedVersion", testPinnedVersion},
 		{"OverwriteDuringRead", testOverwriteDuringRead},
+		{"DeleteDuringRead", testDeleteDuringRead},
+		{"Reborn", testReborn},
 		{"PartIDs", testPartIDs},
 		{"List", testList},
 		{"ListPages", testListPages},
@@ -49,6 +51,7 @@ func Run(t *testing.T, start func(t *testing.T) Fixture) {
 		{"Concurrent", testConcurrent},
 		{"Context", testContext},
 		{"CloseEarly", testCloseEarly},
+		{"Writer", testWriter},
 	} {
 		t.Run(g.name, func(t *testing.T) { g.run(t, start(t)) })
 	}
@@ -101,15 +104,22 @@ func checkObject(t *testing.T, o origin.Origin, obj origin.Object, path string, 
 		}
 		return
 	}
-	if len(obj.Parts) == 0 {
+	if len(obj.Parts) == 0 && size > 0 {
 		t.Errorf("%q has no parts", path)
 	}
-	end := int64(0)
+	end, open := int64(0), false
 	for _, p := range obj.Parts {
-		if p.Offset != end || p.Length < 0 || !strings.HasPrefix(p.ID, o.ID()) || len(p.ID) == len(o.ID()) {
+		if p.Offset != end || p.Length < 0 || p.ID != "" && (!strings.HasPrefix(p.ID, o.ID()) || len(p.ID) == len(o.ID())) {
 			t.Errorf("part %+v of %q: want offset %d and an id that begins with %q and says more", p, path, end, o.ID())
 		}
+		if open && p.ID != "" {
+			t.Errorf("part %+v of %q follows one that has no id", p, path)
+		}
+		open = p.ID == ""
 		end += p.Length
+	}
+	if open && obj.ETag != "" {
+		t.Errorf("%q is still being written, and has the ETag %s", path, obj.ETag)
 	}
 	if end != obj.Size {
 		t.Errorf("the parts of %q end at %d of %d bytes", path, end, obj.Size)

@@ -217,7 +217,7 @@ func (l *leanListener) Accept() (net.Conn, error) {
 		return conn, nil
 	}
 	c := &leanConn{Conn: conn, door: l.door, ctx: l.ctx, raw: raw, fresh: true}
-	c.recv = c.receive
+	c.recv, c.send = c.receive, c.transmit
 	l.door.mu.Lock()
 	l.door.conns[c] = struct{}{}
 	l.door.mu.Unlock()

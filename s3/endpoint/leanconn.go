@@ -9,6 +9,10 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alio-lake/alio/internal/nowait"
 )
 
 // A connection's bytes are read here, by whoever net/http makes read. That is done in three places of net/http's server.go: at a boundary
@@ -38,8 +42,8 @@ type scratch struct {
 	req  leanRequest
 	memo keyMemo
 	head []byte    // of the answer
-	vec  [2][]byte // head and first page
-	bufs net.Buffers
+	vec  [2][]byte // what is to be sent: a head, a page
+	iov  [2]unix.Iovec
 	date httpDateMemo
 
 	answer leanAnswer
@@ -80,11 +84,12 @@ type leanConn struct {
 	door *Door
 	ctx  context.Context
 	raw  syscall.RawConn
-	recv func(fd uintptr) bool // c.receive, bound once
+	recv func(fd uintptr) bool // c.receive and c.transmit, bound once
+	send func(fd uintptr) bool
 
 	// For whoever is in Read; net/http has one reader at a time and orders them.
 	s          *scratch // nil while nothing is buffered
-	failed     error    // what receive met
+	failed     error    // what receive or transmit met
 	phase      phase
 	left       int64     // bytes of the present request that net/http has not got yet
 	fresh      bool      // no request came yet; net/http's deadline for the first one runs
@@ -259,14 +264,14 @@ func (c *leanConn) receive(fd uintptr) bool {
 		c.s = c.door.scratch.take()
 	}
 	s := c.s
-	n, err := syscall.Read(int(fd), s.buf[s.w:])
-	for err == syscall.EINTR {
-		n, err = syscall.Read(int(fd), s.buf[s.w:])
+	n, err := nowait.Read(int(fd), s.buf[s.w:])
+	for err == unix.EINTR {
+		n, err = nowait.Read(int(fd), s.buf[s.w:])
 	}
 	switch {
 	case err == nil && n > 0:
 		s.w += n
-	case err == syscall.EAGAIN:
+	case err == unix.EAGAIN:
 		if s.w == 0 {
 			c.drop()
 		}
@@ -280,6 +285,38 @@ func (c *leanConn) receive(fd uintptr) bool {
 		c.drop()
 	}
 	return true
+}
+
+// transmit is write's sending of what is left of s.vec.
+func (c *leanConn) transmit(fd uintptr) bool {
+	s := c.s
+	for {
+		k := 0
+		for _, b := range s.vec {
+			if len(b) > 0 {
+				s.iov[k].Base = &b[0]
+				s.iov[k].SetLen(len(b))
+				k++
+			}
+		}
+		if k == 0 {
+			return true
+		}
+		n, err := nowait.Writev(int(fd), s.iov[:k])
+		s.iov = [2]unix.Iovec{}
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return false
+		case err != nil:
+			c.failed = os.NewSyscallError("writev", err)
+			return true
+		}
+		for i := range s.vec {
+			sent := min(n, len(s.vec[i]))
+			s.vec[i], n = s.vec[i][sent:], n-sent
+		}
+	}
 }
 
 // enter begins the lean way, unless the door closes.

@@ -154,10 +154,7 @@ func isName(name string) bool {
 // send sends head and body. code is what became of the answer, for the metrics; an error says that the connection is of no more use.
 func (a *leanAnswer) send(first []byte) (code int, err error) {
 	c, s := a.c, a.c.s
-	s.vec = [2][]byte{s.head, first}
-	s.bufs = s.vec[:]
-	n, err := c.write(&s.bufs)
-	s.vec = [2][]byte{}
+	n, err := c.write(s.head, first)
 	a.advance(max(0, n-int64(len(s.head))))
 	for err == nil && a.left > 0 {
 		page, failed := a.hit.Next(c.ctx)
@@ -186,11 +183,7 @@ func (a *leanAnswer) advance(n int64) {
 }
 
 func (a *leanAnswer) write(page []byte) error {
-	s := a.c.s
-	s.vec[0] = page
-	s.bufs = s.vec[:1]
-	n, err := a.c.write(&s.bufs)
-	s.vec[0] = nil
+	n, err := a.c.write(page, nil)
 	a.advance(n)
 	return err
 }
@@ -243,10 +236,13 @@ func (w bodyWriter) Write(p []byte) (int, error) {
 	return int(w.a.sent - before), err
 }
 
-// write sends buffers. A client that takes nothing for WriteTimeout (twice that at most) loses its connection, since what is
-// written to it may be memory that others wait for.
-func (c *leanConn) write(bufs *net.Buffers) (sent int64, err error) {
-	patience := c.door.o.WriteTimeout
+// write sends two pieces, of which the second may be empty. A client that takes nothing for WriteTimeout (twice that at most) loses its
+// connection, since what is written to it may be memory that others wait for.
+func (c *leanConn) write(a, b []byte) (sent int64, err error) {
+	s, patience := c.s, c.door.o.WriteTimeout
+	s.vec = [2][]byte{a, b}
+	defer func() { s.vec = [2][]byte{} }()
+	total := len(a) + len(b)
 	for {
 		if now := time.Now(); c.writeUntil.Sub(now) < patience {
 			c.writeUntil = now.Add(2 * patience)
@@ -254,9 +250,14 @@ func (c *leanConn) write(bufs *net.Buffers) (sent int64, err error) {
 				return sent, err
 			}
 		}
-		n, err := bufs.WriteTo(c.Conn)
-		sent += n
-		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.failed = nil
+		err := c.raw.Write(c.send)
+		if err == nil {
+			err = c.failed
+		}
+		before := sent
+		sent = int64(total - len(s.vec[0]) - len(s.vec[1]))
+		if err == nil || sent == before || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return sent, err
 		}
 	}

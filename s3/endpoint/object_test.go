@@ -134,6 +134,19 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// TestConditionsOfAnObjectBeingWritten: it has no ETag, and its time proves nothing.
+func TestConditionsOfAnObjectBeingWritten(t *testing.T) {
+	o := origin.Object{ModTime: fakeTime, Size: 10, Parts: []origin.Part{{ID: "a", Length: 5}, {Offset: 5, Length: 5}}}
+	after := fakeTime.Add(time.Hour).Format(http.TimeFormat)
+	for header, failed := range map[[2]string]bool{{"If-Match", `"x"`}: true, {"If-Match", `""`}: true, {"If-Match", "*"}: false, {"If-None-Match", `"x"`}: false,
+		{"If-Modified-Since", after}: false, {"If-Unmodified-Since", after}: true} {
+		c := parseConditions(http.Header{header[0]: {header[1]}})
+		if err := c.check(&o); (err != nil) != failed || err == errNotModified {
+			t.Errorf("%v: %v", header, err)
+		}
+	}
+}
+
 // TestChangedBetweenCheckAndBytes: the object that the bytes come from is the one that must meet the conditions.
 func TestChangedBetweenCheckAndBytes(t *testing.T) {
 	f := newFake("lake")

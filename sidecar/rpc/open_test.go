@@ -406,3 +406,51 @@ func TestFreshFor(t *testing.T) {
 		}
 	}
 }
+
+// Of a file that is being written the complete parts are told, and their pages; the part without an id has no key, no page, no claim and no prefetch, and Read
+// sends its bytes at the version that was opened.
+func TestOpenOfAFileBeingWritten(t *testing.T) {
+	r := newRig(t)
+	data := random(5, 1_050_000)
+	r.store.PutBlocks("log", data[:1_000_000], 300_007)
+	obj, err := r.store.Append("log", data[1_000_000:], true)
+	check(t, err)
+	got, _, err := r.read(r, &apiv1.ReadRequest{Mount: "lake", Path: "log"})
+	if err != nil || !bytes.Equal(got, data) {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+	r.onDisk()
+	reply, f := r.open(r, &apiv1.OpenFile{Mount: "lake", Path: "log"})
+	if f.Error != nil || f.FreshForUs != 0 || len(f.Parts) != 4 || len(f.Parts[3].Key) != 0 || len(f.Parts[2].Key) != 16 {
+		t.Fatalf("%v", f)
+	}
+	end := int64(0)
+	for _, p := range pages(t, reply, f) {
+		if p.start != end || p.segment == nil {
+			t.Errorf("%+v after %d", p, end)
+		}
+		end = p.end
+	}
+	if want := obj.Settled(); end != want || want != f.Parts[3].Offset {
+		t.Errorf("told until %d, settled until %d, parts %v", end, want, f.Parts)
+	}
+	if _, only := r.open(r, &apiv1.OpenFile{Mount: "lake", Path: "log", Ranges: []*apiv1.Range{{Offset: end, Length: 10}}}); only.Error != nil || len(only.Extents) != 0 {
+		t.Errorf("the last part alone: %v", only)
+	}
+	fetch, err := r.Prefetch(ctxOf(t), &apiv1.PrefetchRequest{Files: []*apiv1.OpenFile{{Mount: "lake", Path: "log"}}})
+	if err != nil || fetch.Bytes != 0 || fetch.Errors[0].Code != 0 {
+		t.Errorf("prefetch: %v, %v", fetch, err)
+	}
+	req := &apiv1.ReadRequest{Mount: "lake", Path: "log", Version: f.Object.Version, Offset: end - 10, Length: 20}
+	if got, _, err = r.read(r, req); err != nil || !bytes.Equal(got, data[end-10:end+10]) {
+		t.Errorf("%q, %v", got, err)
+	}
+	_, err = r.store.Append("log", []byte("more"), true)
+	check(t, err)
+	_, _, err = r.read(r, req)
+	wantCode(t, "the file has grown", err, codes.Aborted)
+	r.store.PutBlocks("empty", nil, 10)
+	if _, f := r.open(r, &apiv1.OpenFile{Mount: "lake", Path: "empty"}); f.Error != nil || len(f.Parts) != 0 || f.Object.Version == "" {
+		t.Errorf("an object without parts: %v", f)
+	}
+}

@@ -47,7 +47,7 @@ func (s *Server) enqueue(ctx context.Context, f *apiv1.OpenFile, found *located,
 	if found.err != nil || found.View == nil {
 		return 0, found.err
 	}
-	in, err := spans(f.GetRanges(), found.Object.Size)
+	in, err := spans(f.GetRanges(), found.Object.Settled())
 	if err != nil {
 		return 0, err
 	}

@@ -2,9 +2,11 @@ package rpc
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 
@@ -26,11 +28,32 @@ type history struct {
 	data map[string][]byte
 }
 
+// overwrite changes a path: to another object of one part or of many, by an append that leaves the last part open or not, or by a truncation.
 func (h *history) overwrite(store *mem.Origin, path string, rng *rand.Rand) {
-	data := random(rng.Uint64(), 200_000+rng.IntN(1_800_000))
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.data[string(store.Put(path, data).Version)] = data
+	old, err := store.Stat(context.Background(), path)
+	data := h.data[string(old.Version)]
+	if err == nil && rng.IntN(3) > 0 {
+		if rng.IntN(4) == 0 {
+			data = data[: len(data)/2 : len(data)/2]
+			old, err = store.Truncate(path, int64(len(data)))
+		} else {
+			more := random(rng.Uint64(), rng.IntN(300_000))
+			data = slices.Concat(data, more)
+			old, err = store.Append(path, more, rng.IntN(2) == 0)
+		}
+		if err == nil { // else it is of one part
+			h.data[string(old.Version)] = data
+			return
+		}
+	}
+	data = random(rng.Uint64(), 200_000+rng.IntN(1_800_000))
+	if rng.IntN(3) == 0 {
+		h.data[string(store.Put(path, data).Version)] = data
+	} else {
+		h.data[string(store.PutBlocks(path, data, 50_021+rng.Int64N(500_000)).Version)] = data
+	}
 }
 
 func (h *history) of(version string) []byte {

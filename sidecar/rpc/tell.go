@@ -35,7 +35,7 @@ func (t *teller) tell(ctx context.Context, f *apiv1.OpenFile, found *located) (*
 		return &apiv1.OpenedFile{Error: fileError(ctx, found.err)}, nil
 	}
 	obj := &found.Object
-	in, err := spans(f.GetRanges(), obj.Size)
+	in, err := spans(f.GetRanges(), obj.Settled())
 	if err != nil {
 		return &apiv1.OpenedFile{Error: fileError(ctx, err)}, nil
 	}
@@ -45,7 +45,11 @@ func (t *teller) tell(ctx context.Context, f *apiv1.OpenFile, found *located) (*
 	}
 	keys := found.View.Parts()
 	for i, p := range found.View.Object().Parts {
-		out.Parts = append(out.Parts, &apiv1.Part{Offset: p.Offset, Length: p.Length, Key: keys[i][:]})
+		part := &apiv1.Part{Offset: p.Offset, Length: p.Length}
+		if p.ID != "" {
+			part.Key = keys[i][:]
+		}
+		out.Parts = append(out.Parts, part)
 	}
 	t.row.reset()
 	t.missing, t.at, t.extent = t.missing[:0], t.at[:0], t.extent[:0]

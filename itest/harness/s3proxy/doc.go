@@ -2,6 +2,8 @@
 // keeps a log of every request, and breaks requests by rule. The Host header and the path pass unchanged, so signatures stay
 // good and the proxy needs no credentials.
 //
+// The requests of GCS, by its XML and its JSON API, are told apart and counted alike.
+//
 // Two uses, and the numbers of every table come from them:
 //
 //   - before the origin, with latency: what an engine or Alio asks of the store. Summarize counts it by kind.

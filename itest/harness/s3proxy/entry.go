@@ -41,6 +41,8 @@ type Entry struct {
 
 	Bytes int64  // of the body that were passed on
 	Fault string // the name of the fault that was injected
+
+	json bool // a request of the JSON API of GCS
 }
 
 // IsDataGET says whether the entry is a data GET: a 200 or 206 on a data file.
@@ -49,7 +51,16 @@ func (e Entry) IsDataGET() bool { return e.Kind == Data || e.Kind == Footer }
 // describe is an entry of a request that begins.
 func describe(r *http.Request) Entry {
 	e := Entry{Time: time.Now(), Method: r.Method, Query: r.URL.RawQuery, Range: r.Header.Get("Range")}
-	e.Bucket, e.Key, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	for _, api := range []string{"upload/storage/v1/b/", "storage/v1/b/"} { // the JSON API of GCS; its XML API has paths as S3's
+		if below, ok := strings.CutPrefix(path, api); ok {
+			e.json = true
+			path = strings.Replace(below+"/", "/o/", "/", 1)
+			path = strings.TrimSuffix(path, "/")
+			break
+		}
+	}
+	e.Bucket, e.Key, _ = strings.Cut(path, "/")
 	return e
 }
 
@@ -66,7 +77,7 @@ func (e *Entry) finish(rec *recorder, r *http.Request) {
 		e.Kind = Write
 	case e.Method == http.MethodGet && e.Key == "":
 		e.Kind = List
-	case e.Method != http.MethodGet || !success || isMetadata(e.Key) || subresource(e.Query):
+	case e.Method != http.MethodGet || !success || isMetadata(e.Key) || subresource(e.Query, e.json):
 		e.Kind = Metadata
 	case e.Offset > 0 && e.Offset+e.Length == e.Size:
 		e.Kind = Footer
@@ -127,12 +138,16 @@ func isMetadata(key string) bool {
 }
 
 // subresource says whether a query asks for something beside the object's bytes (?acl, ?tagging, ...). Presigned requests
-// carry X-Amz- parameters, SDKs an x-id, a reader of versions a versionId: those still mean the bytes.
-func subresource(query string) bool {
+// carry X-Amz- parameters, SDKs an x-id, a reader of versions a versionId or a generation: those still mean the bytes. In the JSON API
+// of GCS only alt=media does.
+func subresource(query string, json bool) bool {
+	if json {
+		return !strings.Contains("&"+query+"&", "&alt=media&")
+	}
 	for param := range strings.SplitSeq(query, "&") {
 		name, _, _ := strings.Cut(param, "=")
 		name = strings.ToLower(name)
-		if name != "" && name != "x-id" && name != "versionid" && name != "partnumber" &&
+		if name != "" && name != "x-id" && name != "versionid" && name != "generation" && name != "partnumber" &&
 			!strings.HasPrefix(name, "x-amz-") && !strings.HasPrefix(name, "response-") {
 			return true
 		}

@@ -137,6 +137,32 @@ func TestCountsByKind(t *testing.T) {
 	}
 }
 
+// Requests of GCS are counted alike, whichever of its two APIs they go by.
+func TestCountsGCS(t *testing.T) {
+	s := newStore(t)
+	p := start(t, Options{Target: s.URL})
+	xml, json := p.URL()+"/lake/t%2F", p.URL()+"/storage/v1/b/lake/o"
+	mustAsk(t, "GET", xml+"f.parquet?generation=7", "bytes=10-19", 206)             // data
+	mustAsk(t, "GET", xml+"f.parquet", "bytes=-1000", 206)                          // footer
+	mustAsk(t, "GET", json+"/t%2Ff.parquet?alt=media", "bytes=10-19", 206)          // data
+	mustAsk(t, "GET", json+"/t%2Ff.parquet?alt=json&prettyPrint=false", "", 200)    // metadata
+	mustAsk(t, "GET", json+"?alt=json&prefix=t", "", 200)                           // LIST
+	mustAsk(t, "POST", p.URL()+"/upload/storage/v1/b/lake/o?uploadType=x", "", 200) // write
+	log, got, err := p.Take(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := int64(len(object))
+	if want := (Summary{DataGETs: 3, Footers: 1, MetadataGETs: 1, LISTs: 1, Writes: 1, Requests: 6, BytesFetched: 10 + 1000 + 10 + n}); got != want {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	for _, e := range log {
+		if e.Bucket != "lake" || e.Key != "t/f.parquet" && e.Kind != List && e.Kind != Write {
+			t.Errorf("an entry speaks of %q in %q: %+v", e.Key, e.Bucket, e)
+		}
+	}
+}
+
 // Bytes asked are the union per object version, not the sum.
 func TestAskedIsAUnionPerVersion(t *testing.T) {
 	get := func(key, etag string, off, n int64) Entry {

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alio-lake/alio/cmd/alio/bench/load"
+	"github.com/alio-lake/alio/cmd/alio/bench/proc"
+)
+
+// The least that answers the very requests of the HTTP client: find the range, send a head that is mostly ready and the bytes of a flat file. No
+// signature is checked, no header but Range is read, nothing is looked up or summed. What it takes, kernel and client take; no server of such answers
+// through a socket can be expected to take less.
+const (
+	floorMap      = "head and mapping in one writev"
+	floorSendfile = "head with MSG_MORE, sendfile"
+)
+
+// addFloor starts a server for each way.
+func addFloor(ctx context.Context, _ options, data load.Data, dir string, f *field) error {
+	file := filepath.Join(dir, "flat-http")
+	if err := writeFlat(file, data); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	p := peer{name: peerFloor, what: "the least HTTP that can be: finds Range, sends a head and bytes of a flat file; no signature, no look-up, no sums (best of " +
+		floorMap + "; " + floorSendfile + ")"}
+	for _, way := range []string{floorMap, floorSendfile} {
+		const lead = "listening on "
+		cmd := exec.Command(self, "floor-server", file, way, strconv.FormatInt(data.ObjectSize, 10))
+		child, err := proc.Start(ctx, cmd, func(line string) bool { return strings.HasPrefix(line, lead) })
+		if err != nil {
+			return err
+		}
+		f.onClose(func() error { child.Kill(); return nil })
+		address := strings.TrimPrefix(child.Ready(), lead)
+		dial := func(n int) (load.Reader, error) {
+			return load.DialHTTP(load.HTTPOptions{Network: "tcp", Address: address, Bucket: "lake", AccessKeyID: "none", SecretAccessKey: "none", Data: data, MaxBytes: n})
+		}
+		if err := readAll(ctx, dial, data); err != nil {
+			return fmt.Errorf("%s, %s: %w", peerFloor, way, err)
+		}
+		p.setups = append(p.setups, setup{way, byReaders(dial, func() (time.Duration, error) { return proc.CPU(child.PID()) })})
+	}
+	f.add(p)
+	return nil
+}
+
+// serveFloor is the server: arguments are the file, the way and the size of an object. It ends when it is killed.
+func serveFloor(args []string) error {
+	if len(args) != 3 {
+		return errors.New("floor-server is started by compare itself")
+	}
+	size, err := strconv.ParseInt(args[2], 10, 64)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(args[0])
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	mapped, err := syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_SHARED|syscall.MAP_POPULATE)
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "listening on "+ln.Addr().String())
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		s := &floorConn{file: int(f.Fd()), mapped: mapped, objectSize: size, sendfile: args[1] == floorSendfile}
+		go func() {
+			defer conn.Close()
+			_ = s.serve(conn.(*net.TCPConn)) // a client that left
+		}()
+	}
+}
+
+type floorConn struct {
+	file       int
+	mapped     []byte
+	objectSize int64
+	sendfile   bool
+	head       []byte
+}
+
+func (s *floorConn) serve(conn *net.TCPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	in := bufio.NewReader(conn)
+	for {
+		at, n, err := s.request(in)
+		if err != nil {
+			return err
+		}
+		from := at % s.objectSize
+		s.head = fmt.Appendf(s.head[:0], "HTTP/1.1 206 Partial Content\r\nContent-Length: %d\r\nContent-Range: bytes %d-%d/%d\r\n\r\n", n, from, from+n-1, s.objectSize)
+		if s.sendfile {
+			err = s.send(raw, at, n)
+		} else {
+			bufs := net.Buffers{s.head, s.mapped[at : at+n]}
+			_, err = bufs.WriteTo(conn)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// request reads a head and returns the place in the flat file that it asks for.
+func (s *floorConn) request(in *bufio.Reader) (at, n int64, err error) {
+	object := int64(-1)
+	for first := true; ; first = false {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return 0, 0, err
+		}
+		switch {
+		case len(line) == 2:
+			if object < 0 || n <= 0 || at < 0 || object*s.objectSize+at > int64(len(s.mapped))-n {
+				return 0, 0, errors.New("a range outside of the file")
+			}
+			return object*s.objectSize + at, n, nil
+		case first:
+			object = s.object(line)
+		case bytes.HasPrefix(line, []byte("Range: bytes=")):
+			a, b, _ := strings.Cut(strings.TrimSpace(string(line[len("Range: bytes="):])), "-")
+			from, err1 := strconv.ParseInt(a, 10, 64)
+			to, err2 := strconv.ParseInt(b, 10, 64)
+			if err := errors.Join(err1, err2); err != nil {
+				return 0, 0, err
+			}
+			at, n = from, to-from+1
+		}
+	}
+}
+
+// object is the number that an object's name ends with ("GET /lake/…00003 HTTP/1.1").
+func (s *floorConn) object(line []byte) int64 {
+	f := bytes.Fields(line)
+	if len(f) != 3 {
+		return -1
+	}
+	name := f[1]
+	end := len(name)
+	for end > 0 && (name[end-1] < '0' || name[end-1] > '9') {
+		end--
+	}
+	start := end
+	for start > 0 && name[start-1] >= '0' && name[start-1] <= '9' {
+		start--
+	}
+	n, err := strconv.ParseInt(string(name[start:end]), 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// send sends the head, not yet on its way, and then the bytes with it.
+func (s *floorConn) send(raw syscall.RawConn, at, n int64) (err error) {
+	head, end := s.head, at+n
+	fail := raw.Write(func(fd uintptr) bool {
+		for err == nil && len(head) > 0 {
+			var k int
+			k, err = syscall.SendmsgN(int(fd), head, nil, nil, msgMore)
+			head = head[max(k, 0):]
+		}
+		for err == nil && at < end {
+			_, err = syscall.Sendfile(int(fd), s.file, &at, int(end-at))
+		}
+		if err == syscall.EAGAIN || err == syscall.EINTR {
+			err = nil
+			return false
+		}
+		return true
+	})
+	return errors.Join(fail, err)
+}
+
+const msgMore = 0x8000 // MSG_MORE

@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package crc32c
+
+const wide = false
+
+func fold(uint32, *byte, int, *[10]uint64) uint32 { panic("crc32c: fold without AVX-512") }
