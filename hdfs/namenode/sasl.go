@@ -97,6 +97,7 @@ func (c *Client) exchange(k *conn, state uint64, token, auth []byte, want uint64
 
 // authenticate runs GSSAPI over SASL (RFC 4752) and returns who the NameNode was told is calling.
 func (c *Client) authenticate(ctx context.Context, k *conn, addr string) (user string, err error) {
+	defer recovered(&err)
 	offer, err := c.exchange(k, saslNegotiate, nil, nil, saslNegotiate)
 	if err != nil {
 		return "", err
@@ -188,7 +189,8 @@ func chooseLayer(token []byte, key types.EncryptionKey) (answer []byte, layer by
 }
 
 // verify returns what a signed token from the acceptor holds.
-func verify(token []byte, key types.EncryptionKey) ([]byte, error) {
+func verify(token []byte, key types.EncryptionKey) (plain []byte, err error) {
+	defer recovered(&err)
 	var t gssapi.WrapToken
 	if err := t.Unmarshal(token, true); err != nil {
 		return nil, err
@@ -253,7 +255,8 @@ func (g *gssLayer) token(packet []byte) ([]byte, error) {
 	return append(head, sealed...), nil
 }
 
-func (g *gssLayer) unwrap(token []byte) ([]byte, error) {
+func (g *gssLayer) unwrap(token []byte) (packet []byte, err error) {
+	defer recovered(&err)
 	if !g.private {
 		return verify(token, g.key)
 	}
@@ -278,6 +281,13 @@ func (g *gssLayer) unwrap(token []byte) ([]byte, error) {
 		return nil, errors.New("the sealed header differs from the open one")
 	}
 	return plain[:n], nil
+}
+
+// recovered turns a panic of the Kerberos library, which slices short tokens beyond their bounds, into an error.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("the Kerberos library panicked on what it was sent: %v", r)
+	}
 }
 
 // sameHeader compares headers but for the rotation count, which is zero in the sealed one.
