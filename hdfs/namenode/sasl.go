@@ -11,6 +11,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/crypto"
 	"github.com/jcmturner/gokrb5/v8/gssapi"
 	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
+	"github.com/jcmturner/gokrb5/v8/krberror"
 	"github.com/jcmturner/gokrb5/v8/spnego"
 	"github.com/jcmturner/gokrb5/v8/types"
 	pw "google.golang.org/protobuf/encoding/protowire"
@@ -107,11 +108,11 @@ func (c *Client) authenticate(ctx context.Context, k *conn, addr string) (user s
 	}
 	cl, err := c.opts.Kerberos.Credentials()
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrCredentials, err)
+		return "", denied(err)
 	}
 	ticket, key, err := cl.GetServiceTicket(servicePrincipal(c.opts.Kerberos.Principal, addr))
 	if err != nil {
-		return "", fmt.Errorf("%w: no ticket for %s (run kinit again, or check the keytab): %w", ErrCredentials, servicePrincipal(c.opts.Kerberos.Principal, addr), err)
+		return "", denied(fmt.Errorf("no ticket for %s: %w", servicePrincipal(c.opts.Kerberos.Principal, addr), err))
 	}
 	init, err := spnego.NewNegTokenInitKRB5(cl, ticket, key)
 	if err != nil {
@@ -135,6 +136,15 @@ func (c *Client) authenticate(ctx context.Context, k *conn, addr string) (user s
 		k.seal = &gssLayer{key: key, private: layer == layerPrivate}
 	}
 	return cl.Credentials.UserName() + "@" + cl.Credentials.Realm(), nil
+}
+
+// denied makes err one of credentials, unless it says that no Kerberos server answers, which passes.
+func denied(err error) error {
+	var k krberror.Krberror
+	if errors.As(err, &k) && k.RootCause == krberror.NetworkingError {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrCredentials, err)
 }
 
 // servicePrincipal is a NameNode's principal with _HOST replaced and the realm left to the Kerberos configuration.

@@ -3,11 +3,14 @@ package namenode
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/jcmturner/gokrb5/v8/crypto"
 	"github.com/jcmturner/gokrb5/v8/gssapi"
 	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
+	"github.com/jcmturner/gokrb5/v8/krberror"
 	"github.com/jcmturner/gokrb5/v8/types"
 )
 
@@ -147,6 +150,16 @@ func TestChooseLayer(t *testing.T) {
 	}
 	if _, _, err := chooseLayer(signedBy(t, keyOf(18, 32), []byte{7, 0, 0, 0})[:20], key); err == nil {
 		t.Error("a token that is cut was taken")
+	}
+}
+
+// TestDenied: a ticket that is refused is a matter of credentials, a Kerberos server that is away is not.
+func TestDenied(t *testing.T) {
+	if err := denied(fmt.Errorf("login: %w", krberror.NewErrorf(krberror.NetworkingError, "no KDC"))); errors.Is(err, ErrCredentials) {
+		t.Error(err)
+	}
+	if err := denied(krberror.NewErrorf(krberror.KDCError, "expired")); !errors.Is(err, ErrCredentials) {
+		t.Error(err)
 	}
 }
 
