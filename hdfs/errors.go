@@ -22,7 +22,7 @@ func (o *Origin) fail(ctx context.Context, op, path string, err error) error {
 		return origin.NewError(origin.ErrUnavailable, op, path, errors.Join(context.Cause(ctx), ctx.Err()))
 	}
 	err = remote(err)
-	kind, hint := o.kind(err)
+	kind, hint := o.explain(err)
 	if hint != "" {
 		err = fmt.Errorf("%w (%s)", err, hint)
 	}
@@ -38,7 +38,10 @@ func remote(err error) error {
 	return err
 }
 
-func (o *Origin) kind(err error) (kind error, hint string) {
+// explain is an error's kind and what to do about it.
+//
+//lint:ignore ST1008 the kind is the answer here, not how it went
+func (o *Origin) explain(err error) (kind error, hint string) {
 	switch {
 	case errors.Is(err, namenode.ErrCredentials), namenode.Is(err, "InvalidToken", "SecretManager$InvalidToken"):
 		return origin.ErrDenied, "the ticket or token has expired or is not accepted: run kinit again, or check the keytab and the clock"

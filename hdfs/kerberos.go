@@ -81,7 +81,7 @@ func (c *credentials) fromKeytab() (*krb.Client, error) {
 		c.current = krb.NewWithKeytab(c.user, c.realm, kt, c.conf, krb.DisablePAFXFAST(true))
 	}
 	if err := c.current.AffirmLogin(); err != nil {
-		return nil, fmt.Errorf("Kerberos does not log in %s@%s with the keytab %s: %w", c.user, c.realm, c.keytab, err)
+		return nil, fmt.Errorf("%s@%s cannot log in to Kerberos with the keytab %s: %w", c.user, c.realm, c.keytab, err)
 	}
 	return c.current, nil
 }

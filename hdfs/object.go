@@ -45,11 +45,11 @@ func (o *Origin) object(path string, s *namenode.Status) (origin.Object, error) 
 		return obj, fmt.Errorf("the NameNode's blocks end at %d of %d bytes", end, s.Length)
 	case end < s.Length:
 		obj.Parts = append(obj.Parts, origin.Part{Offset: end, Length: s.Length - end})
-	case s.Length == 0:
-		obj.Parts = []origin.Part{{ID: o.id + "/empty"}}
 	}
 	v := version(s)
-	obj.Version, obj.ETag = origin.Version(v), `"`+v+`"`
+	if obj.Version = origin.Version(v); !obj.Unfinished() {
+		obj.ETag = `"` + v + `"`
+	}
 	return obj, nil
 }
 

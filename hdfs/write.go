@@ -51,6 +51,10 @@ func (o *Origin) Put(ctx context.Context, path string, body io.Reader, size int6
 	}
 	if err != nil {
 		o.remove(ctx, tmp)
+		var e *origin.Error
+		if errors.As(err, &e) {
+			e.Path = path // not the temporary one
+		}
 		return origin.Object{}, o.fail(ctx, "put", path, err)
 	}
 	obj, err := o.object(path, s)
@@ -126,13 +130,18 @@ func (l *loan) write(path string, body io.Reader, patience time.Duration) (n int
 func (l *loan) copy(f *library.FileWriter, path string, body io.Reader, patience time.Duration) (n int64, err error) {
 	buf := make([]byte, 1<<20)
 	for {
-		k, readErr := io.ReadFull(body, buf)
+		k, readErr := 0, error(nil)
+		for k < len(buf) && readErr == nil { // not ReadFull, which would call a body that breaks off a short one
+			var m int
+			m, readErr = body.Read(buf[k:])
+			k += m
+		}
 		if err := l.writeAll(f, buf[:k], patience); err != nil {
 			return n, err
 		}
 		n += int64(k)
 		switch {
-		case readErr == io.EOF || readErr == io.ErrUnexpectedEOF:
+		case readErr == io.EOF:
 			return n, nil
 		case readErr != nil:
 			return n, origin.NewError(origin.ErrInvalid, "put", path, fmt.Errorf("the body broke off: %w", readErr))

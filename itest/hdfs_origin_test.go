@@ -148,98 +148,121 @@ func wantBytes(t testing.TB, o origin.Origin, obj origin.Object, want []byte) {
 	}
 }
 
+// history is a file that changes, and the versions that it has had.
+type history struct {
+	lake
+	t    *testing.T
+	o    origin.Origin
+	seen map[origin.Version]string
+}
+
+// changed checks that what happened to the file f gave it a version that it never had, and a length; open: its last block has no id.
+func (h history) changed(what string, size int64, open bool) origin.Object {
+	h.t.Helper()
+	now := stat(h.t, h.o, "f")
+	if was, ok := h.seen[now.Version]; ok {
+		h.t.Errorf("%s has the version of %q", what, was)
+	}
+	h.seen[now.Version] = what
+	if now.Size != size || now.Unfinished() != open || (now.ETag == "") != open {
+		h.t.Errorf("%s: %+v; want %d bytes, open %v", what, now, size, open)
+	}
+	return now
+}
+
+// same checks that it did not.
+func (h history) same(what string, before origin.Object) {
+	h.t.Helper()
+	if now := stat(h.t, h.o, "f"); now.Version != before.Version {
+		h.t.Errorf("%s changed the version from %q to %q", what, before.Version, now.Version)
+	}
+}
+
 // TestHDFSVersions goes through what changes a file on HDFS: every change that may change a byte changes the version, and what cannot does not; parts
 // that a change has not touched keep their ids.
 func TestHDFSVersions(t *testing.T) {
 	l := newLake(harness.NewHDFS(t, harness.HDFSOptions{BlockSize: 1 << 16}))
-	o := l.origin(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
+	h := history{l, t, l.origin(t), map[origin.Version]string{}}
 	f := l.at("f")
 	l.do(t, "create a %s", f)
 	l.do(t, "fill a 1 0 150000") // two blocks and a piece
 	l.do(t, "close a")
-	closed := stat(t, o, "f")
-	if len(closed.Parts) != 3 || closed.Parts[2].ID == "" || closed.Size != 150000 {
+	closed := h.changed("closed", 150000, false)
+	if len(closed.Parts) != 3 {
 		t.Fatalf("closed: %+v", closed)
 	}
-	wantBytes(t, o, closed, pattern(1, 0, 150000))
-
-	same := func(what string) {
-		t.Helper()
-		if now := stat(t, o, "f"); now.Version != closed.Version {
-			t.Errorf("%s changed the version from %q to %q", what, closed.Version, now.Version)
-		}
-	}
+	wantBytes(t, h.o, closed, pattern(1, 0, 150000))
 	l.do(t, "settimes %s 1000000000000 1000000000000", f)
-	same("setting times")
+	h.same("setting times", closed)
 	l.do(t, "setrep %s 2", f)
-	same("setting the replication")
+	h.same("setting the replication", closed)
 	l.do(t, "chmod %s 600", f)
-	same("setting permissions")
+	h.same("setting permissions", closed)
+	h.appendAndTruncate(closed)
+	joined := h.concatenate()
+	l.do(t, "rename %s %s", f, l.at("other"))
+	l.do(t, "rename %s %s", l.at("other"), f)
+	h.same("renaming there and back", joined)
+	l.do(t, "namenode restart 0")
+	l.do(t, "datanode restart 0")
+	h.same("a restart", joined)
+	l.put(t, "f", pattern(4, 0, 132272))
+	wantBytes(t, h.o, h.changed("overwritten", 132272, false), pattern(4, 0, 132272))
+}
 
-	seen := map[origin.Version]string{closed.Version: "closed"}
-	changed := func(what string, size int64, open bool) origin.Object {
-		t.Helper()
-		now := stat(t, o, "f")
-		if was, ok := seen[now.Version]; ok {
-			t.Errorf("%s has the version of %q", what, was)
-		}
-		seen[now.Version] = what
-		last := now.Parts[len(now.Parts)-1]
-		if now.Size != size || (last.ID == "") != open {
-			t.Errorf("%s: %d bytes, parts %+v; want %d, open %v", what, now.Size, now.Parts, size, open)
-		}
-		return now
-	}
-	l.do(t, "append a %s", f)
-	l.do(t, "fill a 1 150000 1000")
-	l.do(t, "hflush a")
-	open := changed("appended and flushed", 151000, true)
+func (h history) appendAndTruncate(closed origin.Object) {
+	t, f := h.t, h.at("f")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	h.do(t, "append a %s", f)
+	h.do(t, "fill a 1 150000 1000")
+	h.do(t, "hflush a")
+	open := h.changed("appended and flushed", 151000, true)
 	if open.Parts[0] != closed.Parts[0] || open.Parts[1] != closed.Parts[1] {
 		t.Errorf("an append changed earlier parts: %+v, %+v", closed.Parts, open.Parts)
 	}
-	wantBytes(t, o, open, pattern(1, 0, 151000))
-	if _, _, err := readAll(o, origin.ReadRequest{Path: "f", Version: closed.Version, Length: 10}); !errors.Is(err, origin.ErrVersionChanged) {
+	wantBytes(t, h.o, open, pattern(1, 0, 151000))
+	if _, _, err := readAll(h.o, origin.ReadRequest{Path: "f", Version: closed.Version, Length: 10}); !errors.Is(err, origin.ErrVersionChanged) {
 		t.Errorf("a read of the version before: %v", err)
 	}
-	l.do(t, "fill a 1 151000 1000")
-	l.do(t, "hsyncu a")
-	synced := changed("synced with the length", 152000, true)
-	wantBytes(t, o, synced, pattern(1, 0, 152000))
-	l.do(t, "close a")
-	wantBytes(t, o, changed("closed again", 152000, false), pattern(1, 0, 152000))
+	h.do(t, "fill a 1 151000 1000")
+	h.do(t, "hsyncu a")
+	synced := h.changed("synced with the length", 152000, true)
+	wantBytes(t, h.o, synced, pattern(1, 0, 152000))
+	h.do(t, "close a")
+	wantBytes(t, h.o, h.changed("closed again", 152000, false), pattern(1, 0, 152000))
 
-	l.do(t, "truncate %s 140000", f)
+	h.do(t, "truncate %s 140000", f)
 	// Until the block is recovered the NameNode tells the length, stamp and bytes of before, as it did while they were appended; they still are what
 	// DataNodes answer.
-	delete(seen, synced.Version)
-	wantBytes(t, o, changed("being truncated", 152000, true), pattern(1, 0, 152000))
-	if err := l.Settled(ctx, l.dir+"/f"); err != nil {
+	delete(h.seen, synced.Version)
+	wantBytes(t, h.o, h.changed("being truncated", 152000, true), pattern(1, 0, 152000))
+	if err := h.Settled(ctx, h.dir+"/f"); err != nil {
 		t.Fatal(err)
 	}
-	wantBytes(t, o, changed("truncated", 140000, false), pattern(1, 0, 140000))
-	l.do(t, "truncate %s 131072", f)
-	wantBytes(t, o, changed("truncated at a block's end", 131072, false), pattern(1, 0, 131072))
-	l.do(t, "append a %s", f)
-	l.do(t, "fill a 2 0 500")
-	l.do(t, "close a")
-	wantBytes(t, o, changed("appended behind full blocks", 131572, false), append(pattern(1, 0, 131072), pattern(2, 0, 500)...))
-	l.put(t, "g", pattern(3, 0, 700))
-	g := stat(t, o, "g")
-	l.do(t, "concat %s %s", f, l.at("g"))
-	joined := changed("concatenated", 132272, false)
+	wantBytes(t, h.o, h.changed("truncated", 140000, false), pattern(1, 0, 140000))
+	h.do(t, "append a %s", f)
+	h.do(t, "fill a 2 140000 12000")
+	h.do(t, "close a")
+	grown := h.changed("grown to the length of before, but for the stamp the same", 152000, false)
+	wantBytes(t, h.o, grown, append(pattern(1, 0, 140000), pattern(2, 140000, 12000)...))
+	h.do(t, "truncate %s 131072", f)
+	wantBytes(t, h.o, h.changed("truncated at a block's end", 131072, false), pattern(1, 0, 131072))
+}
+
+func (h history) concatenate() origin.Object {
+	t, f := h.t, h.at("f")
+	h.do(t, "append a %s", f)
+	h.do(t, "fill a 2 0 500")
+	h.do(t, "close a")
+	wantBytes(t, h.o, h.changed("appended behind full blocks", 131572, false), append(pattern(1, 0, 131072), pattern(2, 0, 500)...))
+	h.put(t, "g", pattern(3, 0, 700))
+	g := stat(t, h.o, "g")
+	h.do(t, "concat %s %s", f, h.at("g"))
+	joined := h.changed("concatenated", 132272, false)
 	if joined.Parts[len(joined.Parts)-1].ID != g.Parts[0].ID {
 		t.Errorf("a concat renamed a block: %+v, %+v", g.Parts, joined.Parts)
 	}
-	wantBytes(t, o, joined, append(append(pattern(1, 0, 131072), pattern(2, 0, 500)...), pattern(3, 0, 700)...))
-	closed = joined
-	l.do(t, "rename %s %s", f, l.at("other"))
-	l.do(t, "rename %s %s", l.at("other"), f)
-	same("renaming there and back")
-	l.do(t, "namenode restart 0")
-	l.do(t, "datanode restart 0")
-	same("a restart")
-	l.put(t, "f", pattern(4, 0, 132272))
-	wantBytes(t, o, changed("overwritten", 132272, false), pattern(4, 0, 132272))
+	wantBytes(t, h.o, joined, append(append(pattern(1, 0, 131072), pattern(2, 0, 500)...), pattern(3, 0, 700)...))
+	return joined
 }
