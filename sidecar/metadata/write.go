@@ -200,17 +200,18 @@ func (w *writer) one(out *pebble.Batch, l life, key string, o *op, cleared bool,
 	if o.promote && inYoung {
 		return false, nil
 	}
+	a := o.answer // the op is being looked at by others meanwhile
 	if prev.ok && !o.fence && !cleared {
-		if !o.promote && o.answer.Sent.Before(prev.answer.Sent) {
+		if !o.promote && a.Sent.Before(prev.answer.Sent) {
 			return false, nil // a newer one is there
 		}
-		o.answer.Value = merge(&prev.answer.Value, o.answer.Value)
+		a.Value = merge(&prev.answer.Value, a.Value)
 	}
 	if !prev.ok || prev.old {
 		t.count++
 	}
 	w.s.metrics.stored.Inc()
-	*buf = appendEntry((*buf)[:0], l, &o.answer)
+	*buf = appendEntry((*buf)[:0], l, &a)
 	return o.fence && prev.ok, out.Set([]byte(key), *buf, nil)
 }
 
