@@ -91,9 +91,10 @@ func (s *Store) Load(space, path string) (freshness.Answer[origin.Object], bool)
 	s.mu.Lock()
 	for _, b := range [...]*batch{s.pending, s.inflight} {
 		if o, ok := b.find(key); ok {
+			a, kept := o.answer, o.keep
 			s.mu.Unlock()
-			s.metrics.looked(o.keep)
-			return o.answer, o.keep
+			s.metrics.looked(kept)
+			return a, kept
 		}
 	}
 	ts, fences := s.trees, s.fences

@@ -50,7 +50,7 @@ func (w *writer) run(ctx context.Context) bool {
 		switch {
 		case !ok:
 			return false
-		case !b.empty():
+		case b != nil:
 			if err := w.commit(b); err != nil {
 				w.s.giveUp(w.ts, faultWrite, err)
 				return false
@@ -76,7 +76,7 @@ func (w *writer) run(ctx context.Context) bool {
 	}
 }
 
-// take gives the writer of ts what waits. Not ok: ts was given up.
+// take gives the writer of ts what waits, nil if nothing does: what is pending belongs to the lock. Not ok: ts was given up.
 func (s *Store) take(ts *trees, stopping bool) (*batch, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,11 +86,11 @@ func (s *Store) take(ts *trees, stopping bool) (*batch, bool) {
 	if stopping {
 		s.state = closed
 	}
-	b := s.pending
-	if !b.empty() {
-		s.inflight, s.pending = b, newBatch()
+	if s.pending.empty() {
+		return nil, true
 	}
-	return b, true
+	s.inflight, s.pending = s.pending, newBatch()
+	return s.inflight, true
 }
 
 // finish says that a batch can be found in the trees, and its fences outlive the machine.
@@ -200,17 +200,18 @@ func (w *writer) one(out *pebble.Batch, l life, key string, o *op, cleared bool,
 	if o.promote && inYoung {
 		return false, nil
 	}
+	a := o.answer // the op is being looked at by others meanwhile
 	if prev.ok && !o.fence && !cleared {
-		if !o.promote && o.answer.Sent.Before(prev.answer.Sent) {
+		if !o.promote && a.Sent.Before(prev.answer.Sent) {
 			return false, nil // a newer one is there
 		}
-		o.answer.Value = merge(&prev.answer.Value, o.answer.Value)
+		a.Value = merge(&prev.answer.Value, a.Value)
 	}
 	if !prev.ok || prev.old {
 		t.count++
 	}
 	w.s.metrics.stored.Inc()
-	*buf = appendEntry((*buf)[:0], l, &o.answer)
+	*buf = appendEntry((*buf)[:0], l, &a)
 	return o.fence && prev.ok, out.Set([]byte(key), *buf, nil)
 }
 
