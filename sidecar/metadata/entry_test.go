@@ -160,7 +160,7 @@ func FuzzReadEntry(f *testing.F) {
 		f.Add(appendEntry(nil, l, &a), a.Value.Path)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, path string) {
-		a, ok, err := readEntry(b, l, path)
+		a, ok, _ := readEntry(b, l, path)
 		if !ok || writable(path, &a) != nil {
 			return
 		}
