@@ -81,7 +81,7 @@ func (m model) check(t *testing.T, s *running, path string) {
 // A store whose machine crashes and whose process is restarted at random, and whose generations change all the time, against a model: within a life
 // the last answer is found, unless a fence came after it; in a later one, nothing from before a fence that was waited for.
 func TestRandomFencesOutliveCrashes(t *testing.T) {
-	rounds := 6
+	rounds := 4
 	if os.Getenv("ALIO_LONG") != "" {
 		rounds = 200
 	}

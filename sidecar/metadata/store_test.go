@@ -212,7 +212,7 @@ func du(t testing.TB, dir string) (n int64) {
 
 // The directory never takes more than its limit, whatever is kept, and what is used stays when the rest goes.
 func TestTheLimitHoldsAndWhatIsUsedStays(t *testing.T) {
-	const size = 64 << 20
+	const size = 32 << 20
 	s := start(t, Options{Dir: filepath.Join(t.TempDir(), "metadata"), Size: size, Memory: 8 << 20})
 	path := func(i int) string { return fmt.Sprintf("t/part-%09d-%x", i, i*7919) }
 	var most int64
@@ -224,7 +224,7 @@ func TestTheLimitHoldsAndWhatIsUsedStays(t *testing.T) {
 			s.settle(t)
 		}
 		kept++
-		if i%5000 == 0 {
+		if i%2000 == 0 {
 			s.settle(t)
 			most = max(most, du(t, s.opts.Dir))
 			if _, ok := s.Load(spaceA, path(0)); !ok {
@@ -244,7 +244,7 @@ func TestTheLimitHoldsAndWhatIsUsedStays(t *testing.T) {
 func (m *metrics) count(t testing.TB) int { return int(testutil.ToFloat64(m.rotated)) }
 
 func scrambled(i int) []byte {
-	b := make([]byte, 64)
+	b := make([]byte, 256)
 	for j := range b {
 		i = i*6364136223846793005 + 1442695040888963407
 		b[j] = byte(i >> 33)
