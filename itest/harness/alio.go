@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// AlioOptions say how StartAlio starts a sidecar. Endpoint, AccessKey and SecretKey are required: where the mount's origin is.
+// AlioOptions say how StartAlio starts a sidecar. Endpoint, AccessKey and SecretKey are required, or Mounts: where the origins are.
 type AlioOptions struct {
 	Dir       string // absolute; configuration, cache folder, output. "": a new temporary folder, removed by Stop
 	Mount     string // "": lake
@@ -28,7 +28,7 @@ type AlioOptions struct {
 	DoorAccessKey string // what clients of the S3 door sign with; "": the origin's keys
 	DoorSecretKey string
 
-	Mounts string // YAML below "mounts:", in place of the one S3 mount that the fields above describe; then they are not needed
+	Mounts string // YAML below "mounts:": more mounts beside the one that the fields above describe, or all of them if Endpoint is ""
 	Socket string // path of a Unix socket for the gRPC door; "": none
 
 	CacheSize string   // "": 1GiB
@@ -183,8 +183,8 @@ func (a *Alio) configFile() string { return filepath.Join(a.dir, "alio.yaml") }
 func (a *Alio) config() string {
 	o, q := a.opts, strconv.Quote
 	mounts := o.Mounts
-	if mounts == "" {
-		mounts = fmt.Sprintf(`  %s:
+	if o.Endpoint != "" {
+		mounts += fmt.Sprintf(`  %s:
     uri: %s
     s3:
       endpoint: %s
