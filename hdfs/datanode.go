@@ -30,8 +30,10 @@ type dataConn struct {
 	state atomic.Int32 // what is read next
 	// writing: a block is being written; lost: and cannot be.
 	writing, lost atomic.Bool
-	out           []byte // checked, to be delivered
-	buf           []byte // of the packet at hand
+	// remaining tells how much of a block will be read from an offset in it on; nil: all of it.
+	remaining func(block uint64, off int64) int64
+	out       []byte // checked, to be delivered
+	buf       []byte // of the packet at hand
 
 	table *crc32.Table // nil: the file has no checksums
 	chunk int          // bytes to a checksum
@@ -65,6 +67,10 @@ func (d *dataConn) Write(p []byte) (int, error) {
 	switch {
 	case bytes.HasPrefix(p, opReadBlock):
 		d.state.Store(answered)
+		if d.remaining != nil {
+			_, err := d.timedConn.Write(cutRead(p, d.remaining))
+			return len(p), err
+		}
 	case bytes.HasPrefix(p, opWriteBlock):
 		d.limit = max(d.limit, writeIdle)
 		d.writing.Store(true)

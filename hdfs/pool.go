@@ -53,6 +53,8 @@ type loan struct {
 	stop   func() bool // of the watch on ctx
 	broken atomic.Bool // the client must not be used again
 	data   *dataConn   // the connection to a DataNode, the only one that the library has at a time; under client.mu
+	// remaining is dataConn's. It is set before a file is opened.
+	remaining func(block uint64, off int64) int64
 }
 
 var errClosed = errors.New("the origin was closed")
@@ -244,6 +246,7 @@ func (c *client) dialData(_ context.Context, network, addr string) (net.Conn, er
 		return nil, err
 	}
 	d := newDataConn(&timedConn{Conn: nc, limit: l.pool.o.opts.StallTimeout})
+	d.remaining = l.remaining
 	l.endData() // the library forgets to close one that has failed
 	c.mu.Lock()
 	l.data = d

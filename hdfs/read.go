@@ -161,6 +161,7 @@ func (b *body) readFrom(p []byte) error {
 			return err
 		}
 		b.loan = l
+		l.remaining = b.remaining
 		if b.file, err = l.open(b.inode(), b.at); err != nil {
 			return err
 		}
@@ -175,6 +176,16 @@ func (b *body) readFrom(p []byte) error {
 			k.ID, k.Stamp, b.at+int64(n), k.Replicas, b.o.cluster.dir+"/"+b.object.Path, err)
 	}
 	return nil
+}
+
+// remaining is how many bytes from an offset in a block on belong to the range; 0: it is none of the file's blocks.
+func (b *body) remaining(block uint64, off int64) int64 {
+	for _, k := range b.status.Blocks {
+		if k.ID == block {
+			return max(0, b.end-(k.Offset+off))
+		}
+	}
+	return 0
 }
 
 // block is the block that holds a byte of the file.

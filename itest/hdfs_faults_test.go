@@ -298,6 +298,33 @@ func testCalls(t *testing.T, l lake) {
 			t.Errorf("%s: %s; want %s", c.what, got, c.want)
 		}
 	}
+	onlyWhatIsAsked(t, l, o)
+}
+
+// onlyWhatIsAsked reads a little from the beginning of a large block: the DataNode sends that, whole checksum chunks of it, and nothing of the rest of the
+// block. It counts a read once it has been sent to its end; one that the client cuts off it does not count at all.
+func onlyWhatIsAsked(t *testing.T, l lake, o *hdfs.Origin) {
+	t.Helper()
+	sent := func() int64 {
+		c, err := l.Counts(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.BytesRead()
+	}
+	before, n := sent(), int64(0)
+	const off, length = 100_001, 64 << 10
+	if _, _, err := readAll(o, origin.ReadRequest{Path: "big", Offset: off, Length: length}); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); n < length && time.Now().Before(deadline); <-tick.C {
+		n = sent() - before
+	}
+	if n < length || n > length+4096 {
+		t.Errorf("the DataNode sent %d bytes for %d", n, length)
+	}
 }
 
 func testWrites(t *testing.T, l lake, o *hdfs.Origin) {

@@ -153,8 +153,11 @@ func hammer(t *testing.T, r *rig, h *history, paths []string, seed uint64, maxAg
 	for _, p := range paths {
 		write(rng, p)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	var compared atomic.Int64
+	enough := func() bool { return compared.Load() >= 100 && (maxAge == 0 || h.hits.Load() > 0) }
+	begun := time.Now()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		rng := rand.New(rand.NewPCG(seed, 3))
@@ -165,23 +168,21 @@ func hammer(t *testing.T, r *rig, h *history, paths []string, seed uint64, maxAg
 			write(rng, paths[rng.IntN(len(paths))])
 		}
 	})
-	served := make([]int, 8)
-	for i := range served {
+	for i := range 8 {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, uint64(10+i)))
 			for ctx.Err() == nil && !t.Failed() {
-				served[i] += randomRead(t, r, h, rng, paths, maxAge, seed)
+				compared.Add(int64(randomRead(t, r, h, rng, paths, maxAge, seed)))
+				if time.Since(begun) > 4*time.Second && enough() { // a busy machine gets the time that it needs
+					cancel()
+				}
 			}
 		})
 	}
 	wg.Wait()
-	total := 0
-	for _, n := range served {
-		total += n
-	}
-	t.Logf("%d reads compared, %d of them hits, %d versions", total, h.hits.Load(), len(h.data))
-	if total < 100 || maxAge > 0 && h.hits.Load() == 0 {
-		t.Errorf("only %d reads succeeded, %d of them hits: nothing was tested", total, h.hits.Load())
+	t.Logf("%d reads compared, %d of them hits, %d versions", compared.Load(), h.hits.Load(), len(h.data))
+	if !t.Failed() && !enough() {
+		t.Errorf("only %d reads succeeded, %d of them hits: nothing was tested", compared.Load(), h.hits.Load())
 	}
 }
 

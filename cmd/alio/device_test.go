@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -152,6 +153,10 @@ func TestADeviceThatHangsDoesNotHoldTheEnd(t *testing.T) {
 		t.Errorf("%v\n%s", err, p.log.String())
 	}
 	close(hang)
+	eventually(t, "the end of what hung", func() bool { // it still makes files, which the test's folder is removed with
+		stacks := make([]byte, 1<<20)
+		return !strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "alio/cache/disk.")
+	})
 }
 
 // TestTheEndWritesWhatIsQueued holds the device back until the sidecar is told to stop: what readers have caused to be queued is on disk afterwards.

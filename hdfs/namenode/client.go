@@ -123,6 +123,9 @@ func (c *Client) Addresses() []string { return slices.Clone(c.opts.Addresses) }
 // call asks the active NameNode. A NameNode that cannot be reached or is not active makes the next one be asked, with the same call id, so that
 // one that has already done the work answers what it answered (Hadoop's retry cache); it goes round until one answers or the time is up.
 func (c *Client) call(ctx context.Context, method string, body []byte) ([]byte, error) {
+	if err := ctx.Err(); err != nil { // an answer may come so fast that nobody sees that the context has ended
+		return nil, err
+	}
 	limited, cancel := context.WithTimeout(ctx, c.opts.FailoverTimeout)
 	defer cancel()
 	id := c.calls.Add(1) & 0x7fffffff
