@@ -90,10 +90,11 @@ func TestHDFSFaults(t *testing.T) {
 	t.Run("failover later", func(t *testing.T) { testFailoverLater(t, l, o, data) })
 	t.Run("DataNode killed", func(t *testing.T) {
 		for i := range 2 {
+			l.replicated(t, "big", 6) // a NameNode that has just started hears of replicas one by one
 			midway(t, o, "big", data, func() { l.do(t, "datanode stop %d", i) })
 			l.do(t, "datanode start %d", i)
-			l.replicated(t, "big", 6)
 		}
+		l.replicated(t, "big", 6)
 	})
 	t.Run("corrupt replicas", func(t *testing.T) { testCorruptReplicas(t, l, o) })
 	t.Run("rewritten in mid-read", func(t *testing.T) { testRewritten(t, l, o) })
