@@ -20,6 +20,8 @@ type HDFSOptions struct {
 	HA          bool          // two NameNodes with shared edits, the first one active; Do "failover N" changes that
 	BlockSize   int64         // bytes, a multiple of 512 and at least 1024; 0: 1 MiB
 	Permissions bool          // whether permissions are checked; the superuser is HDFSUser
+	Kerberos    bool          // a KDC, and servers that ask for tickets; data transfer is authenticated
+	TicketLife  time.Duration // of Kerberos tickets; 0: an hour
 	Deadline    time.Duration // until ready; 0: 3 minutes (10 s are usual on 2 idle cores)
 	Logf        Logf          // progress; nil: Stderr
 }
@@ -41,6 +43,10 @@ type HDFS struct {
 	Dir       string
 	BlockSize int64
 
+	// With Kerberos: krb5.conf, and a plain user's principal with its keytab. The servers are ServerPrincipal.
+	Krb5Conf, Keytab, Principal, ServerPrincipal string
+
+	kdc    *KDC
 	proc   *Process
 	ctl    *control
 	ports  map[string][]*Port
@@ -81,16 +87,41 @@ func StartHDFS(ctx context.Context, o HDFSOptions) (*HDFS, error) {
 		}
 		h.ownDir = true
 	}
-	if err = h.pickPorts(o); err == nil {
-		if err = h.configure(o); err == nil {
-			err = h.start(ctx, java, classPath, o)
-		}
+	if err := h.prepare(ctx, o); err != nil {
+		h.Stop()
+		return nil, err
 	}
-	if err != nil {
+	if err := h.start(ctx, java, classPath, o); err != nil {
 		h.Stop()
 		return nil, err
 	}
 	return h, nil
+}
+
+// prepare does what comes before the servers: ports, tickets, configuration.
+func (h *HDFS) prepare(ctx context.Context, o HDFSOptions) error {
+	if err := h.pickPorts(o); err != nil {
+		return err
+	}
+	if o.Kerberos {
+		if err := h.startKDC(ctx, o); err != nil {
+			return err
+		}
+	}
+	return h.configure(o)
+}
+
+// startKDC starts a KDC with the servers' principals and that of a plain user, "alio".
+func (h *HDFS) startKDC(ctx context.Context, o HDFSOptions) (err error) {
+	if h.kdc, err = StartKDC(ctx, filepath.Join(h.Dir, "kdc"), o.TicketLife, o.Logf); err != nil {
+		return err
+	}
+	h.Krb5Conf, h.Principal, h.ServerPrincipal = h.kdc.Krb5Conf, "alio@"+KDCRealm, HDFSUser+"/localhost@"+KDCRealm
+	if _, err = h.kdc.Keytab(ctx, "server", h.ServerPrincipal, "HTTP/localhost@"+KDCRealm); err != nil {
+		return err
+	}
+	h.Keytab, err = h.kdc.Keytab(ctx, "alio", h.Principal)
+	return err
 }
 
 func (o HDFSOptions) withDefaults() HDFSOptions {
@@ -99,6 +130,9 @@ func (o HDFSOptions) withDefaults() HDFSOptions {
 	}
 	if o.BlockSize == 0 {
 		o.BlockSize = 1 << 20
+	}
+	if o.TicketLife == 0 {
+		o.TicketLife = time.Hour
 	}
 	if o.Deadline == 0 {
 		o.Deadline = 3 * time.Minute
@@ -161,12 +195,16 @@ func (h *HDFS) start(ctx context.Context, java, classPath string, o HDFSOptions)
 		closeFiles(in, toChild)
 		return err
 	}
+	var kerberos []string
+	if h.kdc != nil {
+		kerberos = []string{"-Djava.security.krb5.conf=" + h.Krb5Conf}
+	}
 	h.proc, err = startProcess(processSpec{
 		Name: "HDFS", Path: java, Dir: h.Dir, LogFile: filepath.Join(h.Dir, "hdfs.log"), Stdin: in, Stdout: out,
 		Env: []string{"HADOOP_USER_NAME=" + HDFSUser},
-		Args: []string{"-Xmx400m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError",
+		Args: append(kerberos, "-Xmx400m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError",
 			"--add-opens", "java.base/java.lang=ALL-UNNAMED", "-Djava.net.preferIPv4Stack=true",
-			"-cp", h.serverDir() + ":" + classPath, "io.alio.itest.Main"},
+			"-cp", h.serverDir()+":"+classPath, "io.alio.itest.Main"),
 	})
 	if err != nil {
 		closeFiles(toChild, fromChild)
@@ -210,6 +248,9 @@ func (h *HDFS) Stop() {
 		}
 		if h.ctl != nil {
 			h.ctl.close()
+		}
+		if h.kdc != nil {
+			h.kdc.Stop()
 		}
 		for _, ports := range h.ports {
 			for _, p := range ports {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -138,4 +139,22 @@ func TestHDFSFailsOver(t *testing.T) {
 	}
 	total, by := c.ClientRPCs()
 	t.Logf("%d client RPCs: %v; %d bytes read", total, by, c.BytesRead())
+}
+
+// With Kerberos the servers take a user with a ticket from a real KDC, and none without.
+func TestHDFSKerberos(t *testing.T) {
+	h := newHDFSTester(t, HDFSOptions{Kerberos: true})
+	h.do("create a /f")
+	h.do("fill a 3 0 100000")
+	h.do("close a")
+	h.same("/f", 3, 0, 100000)
+	res, err := http.Get("http://" + h.HTTP[0] + "/webhdfs/v1/f?op=GETFILESTATUS&user.name=hdfs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("WebHDFS without a ticket answered %s", res.Status)
+	}
+	http.DefaultClient.CloseIdleConnections()
 }

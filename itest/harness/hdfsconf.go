@@ -26,6 +26,12 @@ func (h *HDFS) configure(o HDFSOptions) error {
 	core := map[string]string{"fs.defaultFS": h.URI}
 	site := h.clientSite(o)
 	server := h.serverSite(o)
+	if o.Kerberos {
+		maps.Copy(core, map[string]string{"hadoop.security.authentication": "kerberos"})
+		maps.Copy(site, h.kerberosSite())
+		maps.Copy(server, h.kerberosServerSite())
+	}
+	maps.Copy(server, core)
 	maps.Copy(server, site)
 	for path, properties := range map[string]map[string]string{
 		filepath.Join(h.ConfDir, "core-site.xml"):     core,
@@ -78,7 +84,6 @@ func (h *HDFS) serverSite(o HDFSOptions) map[string]string {
 		"alio.datanode.http.ports": h.numbers("datahttp"),
 		"alio.datanode.ipc.ports":  h.numbers("dataipc"),
 
-		"fs.defaultFS":                                              h.URI,
 		"hadoop.tmp.dir":                                            filepath.Join(h.Dir, "tmp"),
 		"hdfs.minidfs.basedir":                                      filepath.Join(h.Dir, "cluster"),
 		"dfs.permissions.enabled":                                   strconv.FormatBool(o.Permissions),
@@ -91,6 +96,34 @@ func (h *HDFS) serverSite(o HDFSOptions) map[string]string {
 		"dfs.client.retry.window.base":                              "100",
 		"hadoop.http.authentication.signature.secret.file":          filepath.Join(h.Dir, "nosecret"),
 		"hadoop.security.key.provider.path":                         "jceks://file" + filepath.Join(h.Dir, "keys.jceks"),
+	}
+}
+
+// kerberosSite is what clients must know of the servers' Kerberos.
+func (h *HDFS) kerberosSite() map[string]string {
+	return map[string]string{
+		"dfs.namenode.kerberos.principal": h.ServerPrincipal,
+		"dfs.datanode.kerberos.principal": h.ServerPrincipal,
+		"dfs.data.transfer.protection":    "authentication",
+	}
+}
+
+// kerberosServerSite is the servers' own part. Their ports are no privileged ones, which Hadoop allows in tests only.
+func (h *HDFS) kerberosServerSite() map[string]string {
+	keytab := filepath.Join(h.kdc.Dir, "server.keytab")
+	return map[string]string{
+		"alio.principal":                                  h.ServerPrincipal,
+		"alio.keytab":                                     keytab,
+		"dfs.namenode.keytab.file":                        keytab,
+		"dfs.datanode.keytab.file":                        keytab,
+		"dfs.web.authentication.kerberos.keytab":          keytab,
+		"dfs.web.authentication.kerberos.principal":       "HTTP/localhost@" + KDCRealm,
+		"dfs.namenode.kerberos.internal.spnego.principal": "HTTP/localhost@" + KDCRealm,
+		"hadoop.http.authentication.type":                 "kerberos",
+		"hadoop.http.authentication.kerberos.principal":   "HTTP/localhost@" + KDCRealm,
+		"hadoop.http.authentication.kerberos.keytab":      keytab,
+		"dfs.block.access.token.enable":                   "true",
+		"ignore.secure.ports.for.testing":                 "true",
 	}
 }
 

@@ -7,6 +7,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 
 /**
  * A real HDFS in one process, for tests: NameNodes and DataNodes on fixed ports, driven by commands on standard input. What it is
@@ -17,10 +19,13 @@ import java.util.concurrent.Executors;
  * first line of output is "0 OK ready". The end of the input ends the process.
  */
 public final class Main {
+  private static final Logger JERSEY = Logger.getLogger("org.apache.hadoop.shaded.com.sun.jersey");
+
   private Main() {}
 
   public static void main(String[] args) throws Exception {
     PrintStream answers = new PrintStream(System.out, false, "UTF-8");
+    JERSEY.setLevel(Level.SEVERE); // it says much about WebHDFS's classes
     System.setOut(System.err); // what Hadoop prints is no answer
     Cluster cluster = new Cluster();
     Commands commands = new Commands(cluster);
