@@ -35,7 +35,7 @@ func (w *objects) op(ctx context.Context, rng *rand.Rand) error {
 		return w.remove(ctx, path)
 	}
 	seed := w.seeds.next()
-	c := content{lineage: seed}.plus(seed, rng.Int64N(w.span))
+	c := content{}.plus(seed, rng.Int64N(w.span))
 	s := w.h.begin(path, &state{content: c, least: c.size(), what: fmt.Sprintf("put %d", seed)})
 	defer w.h.finish(s)
 	return w.put(ctx, path, c.bytes(0, c.size()))
@@ -107,9 +107,9 @@ func TestJudge(t *testing.T) {
 		h := newHistory()
 		wait := func(d time.Duration) { <-time.After(d) }
 		exact := func(c content, what string) *state { return &state{content: c, least: c.size(), what: what} }
-		one := content{lineage: 1}.plus(1, 1000)
+		one := content{}.plus(1, 1000)
 		two := one.plus(2, 500)
-		three := two.cut(900, 3).plus(3, 600)
+		three := two.cut(900).plus(3, 600)
 		h.finish(h.begin("f", exact(one, "one")))
 		wait(time.Second)
 		h.finish(h.begin("f", exact(two, "two")))
@@ -137,7 +137,7 @@ func TestJudge(t *testing.T) {
 		check(judge("v1", one, 1000, 0, 900, 0), "stale")
 		check(judge("v3", three, 1500, 0, 900, 0), good) // one, two and three are alike there
 		check(judge("v2", three, 1500, 890, 20, 0), "meant")
-		check(judge("v3", content{runs: append(two.cut(950, 0).runs, run{3, 50, 550})}, 1500, 800, 700, 0), "agrees up to offset 900")
+		check(judge("v3", content{append(two.cut(950).runs, run{3, 50, 550})}, 1500, 800, 700, 0), "agrees up to offset 900")
 		check(judge("v3", three, 1400, 0, 900, 0), "another size")
 		now := time.Now()
 		q := question{path: "f", n: 1, asked: now, answered: now}
@@ -186,7 +186,7 @@ func TestAskFindsWrongReaders(t *testing.T) {
 			for range 50 {
 				// always 1000 bytes
 				seed := s.next()
-				c := content{lineage: seed}.plus(seed, 1000)
+				c := content{}.plus(seed, 1000)
 				st := h.begin("w/a", &state{content: c, least: 1000})
 				if err := w.put(t.Context(), "w/a", c.bytes(0, 1000)); err != nil {
 					t.Fatal(err)

@@ -102,5 +102,5 @@ func ask(ctx context.Context, h *history, way reader, req origin.ReadRequest) er
 // seeds gives every write of a run a seed of its own.
 type seeds struct{ last atomic.Uint64 }
 
-// next is never the same again; it is the lineage of what begins with it too.
+// next is never the same again.
 func (s *seeds) next() uint64 { return s.last.Add(1) }
