@@ -220,12 +220,12 @@ func (b *body) confirm() error {
 	if err != nil {
 		return err
 	}
-	if now.Version == b.object.Version {
+	if s == nil && now.Version == b.object.Version {
 		return origin.NewError(origin.ErrUnsupported, "read", b.object.Path, fmt.Errorf(
 			"%s does not find the file by its inode, as a router of a federation does not: mount each nameservice by its own NameNodes", b.o.id))
 	}
 	return origin.NewError(origin.ErrVersionChanged, "read", b.object.Path,
-		fmt.Errorf("it changed from version %q to %q while it was read", b.object.Version, now.Version))
+		fmt.Errorf("it changed from version %q while it was read, and is at %q", b.object.Version, now.Version))
 }
 
 // open opens a file for reading from an offset.
