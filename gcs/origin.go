@@ -81,6 +81,9 @@ func (o *Origin) Close() error {
 // ID names the server and the bucket; the prefix and the mount's alias are no part of it.
 func (o *Origin) ID() string { return o.id }
 
+// Root implements origin.Rooted: the prefix of every name.
+func (o *Origin) Root() string { return o.opts.Prefix }
+
 // maxName is the longest name of an object, in bytes.
 const maxName = 1024
 

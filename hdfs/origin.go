@@ -62,6 +62,9 @@ func (o *Origin) Close() error {
 // ID names the NameNodes; the directory and the mount's alias are no part of it.
 func (o *Origin) ID() string { return o.id }
 
+// Root implements origin.Rooted: the directory that is mounted.
+func (o *Origin) Root() string { return o.cluster.dir + "/" }
+
 // Stat asks the NameNode for the file and its blocks, in one call.
 func (o *Origin) Stat(ctx context.Context, path string) (origin.Object, error) {
 	obj, _, err := o.locate(ctx, "stat", path)

@@ -96,6 +96,7 @@ func TestHDFSFaults(t *testing.T) {
 		}
 	})
 	t.Run("corrupt replicas", func(t *testing.T) { testCorruptReplicas(t, l, o) })
+	t.Run("rewritten in mid-read", func(t *testing.T) { testRewritten(t, l, o) })
 	t.Run("lost block", func(t *testing.T) {
 		l.write(t, "gone", 3, 1500000)
 		for i := range 2 {
@@ -170,6 +171,39 @@ func testCorruptReplicas(t *testing.T, l lake, o origin.Origin) {
 			wantBytes(t, o, stat(t, o, path), want)
 		}
 	}
+}
+
+// testRewritten cuts a block in the middle and writes other bytes behind, while a body of it is open: the DataNode goes on answering from the same
+// replica, but nothing of the new version may be handed out as of the old one.
+func testRewritten(t *testing.T, l lake, o origin.Origin) {
+	const size, cut = 24 << 20, 1 << 20
+	l.do(t, "create w %s %d", l.at("rewritten"), 32<<20)
+	l.do(t, "fill w 20 0 %d", size)
+	l.do(t, "close w")
+	c, err := o.Read(context.Background(), origin.ReadRequest{Path: "rewritten", Length: origin.WholeRange})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Body.Close()
+	got := make([]byte, 300_000)
+	if _, err := io.ReadFull(c.Body, got); err != nil {
+		t.Fatal(err)
+	}
+	l.do(t, "truncate %s %d", l.at("rewritten"), cut)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := l.Settled(ctx, l.dir+"/rewritten"); err != nil {
+		t.Fatal(err)
+	}
+	l.do(t, "append w %s", l.at("rewritten"))
+	l.do(t, "fill w 21 %d %d", cut, size-cut)
+	l.do(t, "close w")
+	rest, err := io.ReadAll(c.Body)
+	if got = append(got, rest...); !bytes.HasPrefix(pattern(20, 0, size), got) {
+		t.Errorf("%d bytes that are not the beginning of the version that was opened", len(got))
+	}
+	wantError(t, "the rest", err, origin.ErrVersionChanged)
+	wantBytes(t, o, stat(t, o, "rewritten"), append(pattern(20, 0, cut), pattern(21, cut, size-cut)...))
 }
 
 // testNotReadable has files that the library cannot read: they are listed, without a version, and refused with the reason.

@@ -241,6 +241,11 @@ func (h history) appendAndTruncate(closed origin.Object) {
 		t.Fatal(err)
 	}
 	wantBytes(t, h.o, h.changed("truncated", 140000, false), pattern(1, 0, 140000))
+	h.do(t, "append a %s", f)
+	h.do(t, "fill a 2 140000 12000")
+	h.do(t, "close a")
+	grown := h.changed("grown to the length of before, but for the stamp the same", 152000, false)
+	wantBytes(t, h.o, grown, append(pattern(1, 0, 140000), pattern(2, 140000, 12000)...))
 	h.do(t, "truncate %s 131072", f)
 	wantBytes(t, h.o, h.changed("truncated at a block's end", 131072, false), pattern(1, 0, 131072))
 }

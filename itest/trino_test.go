@@ -32,7 +32,8 @@ func TestTrino(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stage, err := harness.StartStage(ctx, harness.StageOptions{Dir: t.TempDir(), Tables: trinoTables, Latency: 10 * time.Millisecond, Seed: 1, Logf: t.Logf})
+	mounts, others := elsewhere(t)
+	stage, err := harness.StartStage(ctx, harness.StageOptions{Dir: t.TempDir(), Tables: trinoTables, Latency: 10 * time.Millisecond, Seed: 1, Mounts: mounts, Logf: t.Logf})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +50,9 @@ func TestTrino(t *testing.T) {
 	t.Run("same rows three ways", func(t *testing.T) { sameRowsThreeWays(ctx, t, stage, queries) })
 	t.Run("kill -9 in a query", func(t *testing.T) { killInQuery(ctx, t, stage, queries["q65"]) })
 	t.Run("same rows afterwards", func(t *testing.T) { sameRowsThreeWays(ctx, t, stage, map[string]string{"q43": queries["q43"]}) })
+	t.Run("other origins", func(t *testing.T) {
+		otherOrigins(ctx, t, stage, others, map[string]string{"q43": queries["q43"], "q65": queries["q65"]})
+	})
 }
 
 // Every query gives the rows that Trino gets without Alio; with an empty cache it makes no more data requests and fetches at most

@@ -59,6 +59,13 @@ type Forwarder interface {
 	Forward(ctx context.Context, path string, r *http.Request) (*http.Response, error)
 }
 
+// Rooted is the optional capability of an origin to say where within its system of record its paths begin. Find it with As. What is known of
+// an origin's objects is kept over a restart only if it has this: a mount of one name may be of another folder then.
+type Rooted interface {
+	// Root is what stands before every path, "" if paths begin at the top of what ID names.
+	Root() string
+}
+
 // RetryAfter returns how long the origin asked to be left alone, or 0 if err does not say.
 func RetryAfter(err error) time.Duration {
 	var e *Error

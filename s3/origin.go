@@ -138,6 +138,9 @@ func (o *Origin) Close() error {
 // ID names the server and the bucket; the prefix and the mount's alias are no part of it.
 func (o *Origin) ID() string { return o.id }
 
+// Root implements origin.Rooted: the prefix of every key.
+func (o *Origin) Root() string { return o.opts.Prefix }
+
 // key is the object's key in the bucket. Below a prefix, a path must not climb out of it on a server that resolves dots.
 func (o *Origin) key(op, path string) (string, error) {
 	if path == "" {

@@ -23,6 +23,7 @@ import (
 // hotFile is what a hit needs of a file. It never changes.
 type hotFile struct {
 	name    string // mount/path
+	epoch   uint64 // of the namespace; it is void once another one is in force
 	watch   freshness.Watch[origin.Object]
 	maxAge  time.Duration // of the object's version, by the path's rule
 	version origin.Version
@@ -84,7 +85,7 @@ func (t *hotFiles) put(f *hotFile) {
 			into = i
 			break
 		}
-		if into < 0 && (old == nil || old.watch.Answer() == nil) {
+		if into < 0 && (old == nil || old.epoch != f.epoch || old.watch.Answer() == nil) {
 			into = i
 		}
 	}
@@ -95,12 +96,16 @@ func (t *hotFiles) put(f *hotFile) {
 }
 
 // remember enters a file of which the version is in the book. final says that the layout will not change any more.
-func (s *Sidecar) remember(mount string, obj *origin.Object, layout *formats.Layout, final bool) {
-	key := bookKey(mount, obj.Path)
-	if f := s.hot.get([]byte(key)); f != nil && f.version == obj.Version && f.final == final && f.watch.Answer() != nil && f.cut() != nil {
+func (s *Sidecar) remember(m *mounted, obj *origin.Object, layout *formats.Layout, final bool) {
+	now := s.namespace.Load()
+	if now.mounts[m.name] != m {
+		return // the mount was replaced while this reader was under way
+	}
+	name := m.name + "/" + obj.Path
+	if f := s.hot.get([]byte(name)); f != nil && f.epoch == now.epoch && f.version == obj.Version && f.final == final && f.watch.Answer() != nil && f.cut() != nil {
 		return
 	}
-	watch, ok := s.objects.Watch(key)
+	watch, ok := s.objects.Watch(m.key(obj.Path))
 	if !ok {
 		return
 	}
@@ -109,13 +114,14 @@ func (s *Sidecar) remember(mount string, obj *origin.Object, layout *formats.Lay
 	if err != nil {
 		return
 	}
-	f := &hotFile{name: key, watch: watch, version: obj.Version, final: final, maxAge: s.rules.MaxAge(mount, obj.Path, freshness.Object)}
+	f := &hotFile{name: name, epoch: now.epoch, watch: watch, version: obj.Version, final: final,
+		maxAge: now.rules.MaxAge(m.name, obj.Path, freshness.Object)}
 	parts := partsWeight(obj)
 	switch {
 	case int64(layout.MemoryBytes())+parts <= smallLayout:
 		f.view = view
 	case obj.Unfinished(): // each version would have an id of its own: one for the file is enough
-		f.used = s.layouts.hold("growing "+key, view, layout, parts)
+		f.used = s.layouts.hold("growing "+name, view, layout, parts)
 	default:
 		f.used = s.layouts.hold(layoutID(obj), view, layout, parts)
 	}
@@ -136,7 +142,10 @@ func (f *hotFile) cut() *cache.View {
 }
 
 // current returns the object if it may be taken for the present one without asking. etag is the version that the client knows to be so.
-func (f *hotFile) current(etag []byte) *origin.Object {
+func (f *hotFile) current(epoch uint64, etag []byte) *origin.Object {
+	if f.epoch != epoch {
+		return nil
+	}
 	a := f.watch.Answer()
 	if a == nil || a.Err != nil || a.Value.Version != f.version {
 		return nil
@@ -181,7 +190,7 @@ func (s *Sidecar) Hit(name []byte, off, n, suffix int64, etag []byte) *Hit {
 	if f == nil {
 		return nil
 	}
-	obj := f.current(etag)
+	obj := f.current(s.namespace.Load().epoch, etag)
 	if obj == nil || obj.Attributes == nil && off == 0 && n == origin.WholeRange && suffix == 0 {
 		return nil
 	}

@@ -3,7 +3,6 @@ package sidecar
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -17,14 +16,13 @@ func (s *Sidecar) List(ctx context.Context, mount string, req origin.ListRequest
 	if err != nil {
 		return origin.Listing{}, err
 	}
-	maxAge := s.rules.MaxAge(mount, req.Prefix, freshness.Listing)
-	key := listKey(mount, req)
-	a, asked, err := s.lists.Get(ctx, key, func(freshness.Answer[origin.Listing]) time.Duration { return maxAge },
+	maxAge := s.rules().MaxAge(mount, req.Prefix, freshness.Listing)
+	a, asked, err := s.lists.Get(ctx, o.listKey(req), func(freshness.Answer[origin.Listing]) time.Duration { return maxAge },
 		func(ctx context.Context) (origin.Listing, error) {
 			sent := time.Now()
 			l, err := o.List(ctx, req)
 			if err == nil {
-				s.confirmAll(mount, l, sent)
+				s.confirmAll(o, l, sent)
 			}
 			return l, err
 		})
@@ -32,51 +30,22 @@ func (s *Sidecar) List(ctx context.Context, mount string, req origin.ListRequest
 	return a.Value, err
 }
 
-func (s *Sidecar) confirmAll(mount string, l origin.Listing, sent time.Time) {
+func (s *Sidecar) confirmAll(m *mounted, l origin.Listing, sent time.Time) {
 	for i := range l.Entries {
 		if obj := l.Entries[i].Object; obj.Version != "" {
-			s.objects.Confirm(bookKey(mount, obj.Path), obj, sent)
+			s.objects.Hint(m.key(obj.Path), obj, sent)
 		}
 	}
 	s.metrics.confirmed(byListing, len(l.Entries))
 }
 
-// listKey is unambiguous: every field but the last is quoted or a number. It starts with mount/prefix (see fencing in Forward).
-func listKey(mount string, r origin.ListRequest) string {
-	return fmt.Sprintf("%s\x00%d %t %q %q %q", bookKey(mount, r.Prefix), r.MaxKeys, r.RestoreStatus, r.Delimiter, r.StartAfter, r.Token)
+// listKey is unambiguous: every field but the last is quoted or a number. It starts with the prefix's key (see fencing in Forward).
+func (m *mounted) listKey(r origin.ListRequest) string {
+	return fmt.Sprintf("%s\x00%d %t %q %q %q", m.key(r.Prefix), r.MaxKeys, r.RestoreStatus, r.Delimiter, r.StartAfter, r.Token)
 }
 
 // prefixOf undoes the first part of listKey.
 func prefixOf(listKey string) string {
 	prefix, _, _ := strings.Cut(listKey, "\x00")
 	return prefix
-}
-
-// Forward sends a request to the mount's origin as it is, but for signature, host and path. A request that may change data raises a
-// fence on its path before it is sent and after it is answered, or has failed (it may have arrived all the same): answers sent
-// for earlier are dropped, here and in the listings that could name the path.
-func (s *Sidecar) Forward(ctx context.Context, mount, path string, r *http.Request) (*http.Response, error) {
-	o, err := s.mount(mount)
-	if err != nil {
-		return nil, err
-	}
-	f, ok := origin.As[origin.Forwarder](o)
-	if !ok {
-		return nil, origin.NewError(origin.ErrUnsupported, "forward", path,
-			fmt.Errorf("the origin of mount %q does not speak S3", mount))
-	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		s.fence(mount, path)
-		defer s.fence(mount, path)
-	}
-	s.metrics.forwards.Inc()
-	return f.Forward(ctx, path, r)
-}
-
-// fence makes everybody who comes from now on ask again about a path.
-func (s *Sidecar) fence(mount, path string) {
-	full := bookKey(mount, path)
-	s.objects.Fence(full)
-	s.lists.FenceAll(func(key string) bool { return strings.HasPrefix(full, prefixOf(key)) })
-	s.metrics.fences.Inc()
 }

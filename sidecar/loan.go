@@ -60,7 +60,7 @@ func (s *Sidecar) Fill(ctx context.Context, mount string, obj *origin.Object, of
 	if n = min(n, obj.Settled()-off); n <= 0 {
 		return 0, nil
 	}
-	r := &reading{s: s, mount: mount, origin: o, key: bookKey(mount, obj.Path)}
+	r := &reading{s: s, mount: mount, origin: o, key: o.key(obj.Path)}
 	pages, err := r.pages(ctx, obj, off, n)
 	if err != nil {
 		return 0, err

@@ -35,7 +35,7 @@ func (s *Sidecar) Locate(ctx context.Context, mount, path, etag string) (Located
 	if err := req.Validate(); err != nil {
 		return Located{}, err
 	}
-	r := &reading{s: s, mount: mount, origin: o, req: req, key: bookKey(mount, path), look: true}
+	r := &reading{s: s, mount: mount, origin: o, req: req, key: o.key(path), look: true}
 	var mine handover
 	a, _, err := s.objects.Get(ctx, r.key, s.maxAge(mount, path, etag, false, (*origin.Object).Unfinished),
 		func(ctx context.Context) (origin.Object, error) { return r.ask(ctx, &mine) })
@@ -74,7 +74,7 @@ func (r *reading) view(ctx context.Context, obj *origin.Object) (*cache.View, er
 
 // freshFor is what is left of an answer's greatest age.
 func (s *Sidecar) freshFor(mount, path string, sent time.Time) time.Duration {
-	age := s.rules.MaxAge(mount, path, freshness.Object)
+	age := s.rules().MaxAge(mount, path, freshness.Object)
 	if age == freshness.Forever {
 		return freshness.Forever
 	}
@@ -113,17 +113,19 @@ func (s *Sidecar) LocateClient(ctx context.Context, f ClientFile) (Located, erro
 // Invalidate says that a path, or everything below a prefix, was written by other means: nothing that was sent for until now is believed
 // any more. It touches no page: those are of versions.
 func (s *Sidecar) Invalidate(mount, path string, prefix bool) error {
-	if _, err := s.mount(mount); err != nil {
+	m, err := s.mount(mount)
+	if err != nil {
 		return err
 	}
-	s.fence(mount, path)
+	s.fence(m, path)
 	if prefix {
-		full := bookKey(mount, path)
-		s.objects.FenceBelow(func(key string) bool { return strings.HasPrefix(key, full) })
+		full := m.key(path)
+		durable := s.objects.FenceBelow(full)
 		s.lists.FenceAll(func(key string) bool {
 			listed := prefixOf(key)
 			return strings.HasPrefix(listed, full) || strings.HasPrefix(full, listed)
 		})
+		durable()
 	}
 	return nil
 }

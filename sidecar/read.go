@@ -19,7 +19,7 @@ func (s *Sidecar) Stat(ctx context.Context, mount, path string) (origin.Object, 
 	if err != nil {
 		return origin.Object{}, err
 	}
-	a, _, err := s.objects.Get(ctx, bookKey(mount, path), s.maxAge(mount, path, "", true, nil),
+	a, _, err := s.objects.Get(ctx, o.key(path), s.maxAge(mount, path, "", true, nil),
 		func(ctx context.Context) (origin.Object, error) {
 			s.metrics.confirmed(byStat, 1)
 			return o.Stat(ctx, path)
@@ -31,8 +31,9 @@ func (s *Sidecar) Stat(ctx context.Context, mount, path string) (origin.Object, 
 // the ETag it wants confirms that version itself, except where the rule demands that the origin be asked every time. Where moves (may be nil) says that
 // what is wanted may still change, the origin is asked whatever the rule: nobody could read it at a version that has been left behind.
 func (s *Sidecar) maxAge(mount, path, etag string, attributes bool, moves func(*origin.Object) bool) func(freshness.Answer[origin.Object]) time.Duration {
-	found := s.rules.MaxAge(mount, path, freshness.Object)
-	missing := s.rules.MaxAge(mount, path, freshness.NotFound)
+	rules := s.rules()
+	found := rules.MaxAge(mount, path, freshness.Object)
+	missing := rules.MaxAge(mount, path, freshness.NotFound)
 	return func(a freshness.Answer[origin.Object]) time.Duration {
 		switch {
 		case a.Err != nil:
@@ -60,7 +61,7 @@ func (s *Sidecar) Open(ctx context.Context, mount string, req origin.ReadRequest
 	if err := req.Validate(); err != nil {
 		return origin.Content{}, err
 	}
-	r := &reading{s: s, mount: mount, origin: o, req: req, check: check, key: bookKey(mount, req.Path)}
+	r := &reading{s: s, mount: mount, origin: o, req: req, check: check, key: o.key(req.Path)}
 	c, err := r.open(ctx)
 	if errors.Is(err, origin.ErrVersionChanged) {
 		s.metrics.versionChanges.Inc()
@@ -74,7 +75,7 @@ func (s *Sidecar) Open(ctx context.Context, mount string, req origin.ReadRequest
 type reading struct {
 	s      *Sidecar
 	mount  string
-	origin origin.Origin
+	origin *mounted
 	req    origin.ReadRequest
 	check  func(*origin.Object) error
 	key    string
@@ -163,15 +164,14 @@ func (r *reading) pages(ctx context.Context, obj *origin.Object, off, n int64) (
 	if !ok {
 		layout = formats.Provisional(obj.Path, obj.Size)
 	}
-	r.s.remember(r.mount, obj, layout, ok)
-	return r.s.opts.Pages.Open(ctx, cache.Request{Object: obj, Layout: layout, Source: source{r.s, r.mount, r.origin}, Offset: off, Length: n})
+	r.s.remember(r.origin, obj, layout, ok)
+	return r.s.opts.Pages.Open(ctx, cache.Request{Object: obj, Layout: layout, Source: source{r.s, r.origin}, Offset: off, Length: n})
 }
 
 // source reads misses for the page cache: at the object's version, confirming it on the way.
 type source struct {
 	s      *Sidecar
-	mount  string
-	origin origin.Origin
+	origin *mounted
 }
 
 // Fetch implements cache.Source.
@@ -194,7 +194,7 @@ func (f source) read(ctx context.Context, obj *origin.Object, off, n int64) (io.
 		c.Body.Close()
 		return nil, err
 	}
-	f.s.objects.Confirm(bookKey(f.mount, obj.Path), c.Object, sent)
+	f.s.objects.Confirm(f.origin.key(obj.Path), c.Object, sent)
 	f.s.metrics.confirmed(byRead, 1)
 	return c.Body, nil
 }

@@ -98,6 +98,26 @@ func TestSameBytesUnderOverwritesAndFaults(t *testing.T) {
 	}
 }
 
+// The same with what is known of objects falling out of memory all the time and coming back from the store on disk.
+func TestSameBytesOverTheMetadataStore(t *testing.T) {
+	seed := origintest.Seed(t)
+	for _, maxAge := range []time.Duration{0, 20 * time.Millisecond} {
+		t.Run(maxAge.String(), func(t *testing.T) {
+			store := metadataStore(t, t.TempDir())
+			r := newRig(t, seed, func(o *sidecar.Options, c *cache.Options) {
+				o.FillSpan, o.RunMemory, o.LayoutMemory, o.MetadataMemory, o.Metadata = 1<<20, 2<<20, 4<<10, 2<<10, store
+				o.Rules = []freshness.Rule{{Path: "**", MaxAge: maxAge}}
+				c.Memory, c.FillSpan, c.FillMemory = 1<<20, 1<<20, 2<<20
+			})
+			r.origin.Add(faults()...)
+			sameBytes(t, r, seed, maxAge)
+			if n := store.Stats().Entries; n == 0 {
+				t.Error("nothing was written to the store")
+			}
+		})
+	}
+}
+
 func faults() []origintest.Rule {
 	rule := func(op string, p float64, e origintest.Effect) origintest.Rule {
 		return origintest.Rule{Op: op, Probability: p, Effect: e}

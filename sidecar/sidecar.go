@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
@@ -49,6 +50,8 @@ type Options struct {
 	Rules []freshness.Rule
 	// MetadataMemory bounds what is kept of objects and listings, in bytes (default 64 MiB: about 150,000 objects).
 	MetadataMemory int64
+	// Metadata keeps what is known of objects beyond MetadataMemory and over restarts. nil: nothing does.
+	Metadata Metadata
 	// LayoutMemory bounds the layouts kept, in bytes (default 32 MiB).
 	LayoutMemory int64
 	// FillSpan is the most bytes that a first read of an unknown object asks for in one request (default 16 MiB).
@@ -79,14 +82,8 @@ func (o *Options) setDefaults() {
 // Validate reports every fault at once.
 func (o *Options) Validate() error {
 	var faults []error
-	if len(o.Mounts) == 0 {
-		faults = append(faults, errors.New("no mounts: name at least one origin, as in --mount lake=s3://bucket"))
-	}
-	for name := range o.Mounts {
-		if err := CheckMountName(name); err != nil {
-			faults = append(faults, err)
-		}
-	}
+	_, err := newNamespace(nil, o.Mounts, o.Rules)
+	faults = append(faults, err)
 	if o.Pages == nil {
 		faults = append(faults, errors.New("no page cache"))
 	}
@@ -117,7 +114,6 @@ func CheckMountName(name string) error {
 // Run and no Close; requests to origins that nobody waits for any more end by themselves.
 type Sidecar struct {
 	opts    Options
-	rules   *freshness.Rules
 	objects *freshness.Book[origin.Object]
 	lists   *freshness.Book[origin.Listing]
 	layouts *layouts
@@ -125,6 +121,10 @@ type Sidecar struct {
 	runs    *freshness.Book[struct{}] // first reads of objects whose version is known but whose layout is not
 	budget  *semaphore.Weighted       // bytes of runs
 	metrics *metrics
+
+	namespace atomic.Pointer[namespace]
+	leaving   atomic.Pointer[namespace] // while a Reload drops what is known of its mounts
+	reloading sync.Mutex
 }
 
 // New makes a Sidecar.
@@ -133,42 +133,26 @@ func New(opts Options) (*Sidecar, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, fmt.Errorf("sidecar: %w", err)
 	}
-	rules, err := freshness.NewRules(opts.Rules)
-	if err != nil {
-		return nil, err
-	}
-	s := &Sidecar{opts: opts, rules: rules, layouts: newLayouts(opts.LayoutMemory),
+	s := &Sidecar{opts: opts, layouts: newLayouts(opts.LayoutMemory),
 		hot: newHotFiles(opts.MetadataMemory / 8), metrics: newMetrics(opts.Registerer)}
+	first, err := newNamespace(nil, opts.Mounts, opts.Rules)
+	if err != nil {
+		return nil, fmt.Errorf("sidecar: %w", err)
+	}
+	s.namespace.Store(first)
 	keep := func(err error) bool { return errors.Is(err, origin.ErrNotFound) }
-	s.objects = freshness.NewBook(freshness.Options[origin.Object]{
-		Limit: opts.MetadataMemory * 5 / 8, Weigh: weighObject, Merge: mergeObject, Keep: keep})
+	objects := freshness.Options[origin.Object]{Limit: opts.MetadataMemory * 5 / 8, Weigh: weighObject, Merge: mergeObject, Keep: keep,
+		Persist: lasting, Same: sameObject}
+	if opts.Metadata != nil {
+		objects.Store = &objectStore{metadata: opts.Metadata, about: s.about}
+	}
+	s.objects = freshness.NewBook(objects)
 	s.runs = freshness.NewBook(freshness.Options[struct{}]{Weigh: func(string, struct{}) int64 { return 1 }})
 	s.budget = semaphore.NewWeighted(opts.RunMemory)
 	s.lists = freshness.NewBook(freshness.Options[origin.Listing]{
 		Limit: opts.MetadataMemory / 4, Weigh: weighListing, Keep: keep})
 	return s, nil
 }
-
-// Mounts names the mounts, sorted.
-func (s *Sidecar) Mounts() []string {
-	names := make([]string, 0, len(s.opts.Mounts))
-	for name := range s.opts.Mounts {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return names
-}
-
-func (s *Sidecar) mount(name string) (origin.Origin, error) {
-	o, ok := s.opts.Mounts[name]
-	if !ok {
-		return nil, fmt.Errorf("%w: %q (there are: %s)", origin.ErrUnknownMount, name, strings.Join(s.Mounts(), ", "))
-	}
-	return o, nil
-}
-
-// bookKey joins mount and path; no mount name holds a slash.
-func bookKey(mount, path string) string { return mount + "/" + path }
 
 // objectOverhead is about what Go spends on an entry beside its strings: the map slot, the list element, the structs.
 const objectOverhead = 400

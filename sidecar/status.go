@@ -24,10 +24,11 @@ type RuleStatus struct {
 // Status returns a snapshot.
 func (s *Sidecar) Status() Status {
 	st := Status{Mounts: make(map[string]string), MetadataMemory: s.opts.MetadataMemory}
-	for name, o := range s.opts.Mounts {
-		st.Mounts[name] = o.ID()
+	n := s.namespace.Load()
+	for name, m := range n.mounts {
+		st.Mounts[name] = m.ID()
 	}
-	for _, r := range s.rules.All() {
+	for _, r := range n.rules.All() {
 		rs := RuleStatus{Path: r.Path, MaxAge: r.Age(), Why: r.Why}
 		for _, k := range r.Answers {
 			rs.Answers = append(rs.Answers, k.String())

@@ -29,7 +29,7 @@ type through struct {
 // readThrough begins to read n bytes at off of obj's version past the cache. It returns when the first of them are at hand, so that an error before the first
 // byte can be told as such, and the read begun anew.
 func (r *reading) readThrough(ctx context.Context, obj *origin.Object, off, n int64) (*through, error) {
-	body, err := source{r.s, r.mount, r.origin}.read(ctx, obj, off, n)
+	body, err := source{r.s, r.origin}.read(ctx, obj, off, n)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alio-lake/alio/cache"
 	"github.com/alio-lake/alio/origin"
@@ -22,6 +23,8 @@ type forwarding struct {
 	store  *mem.Origin
 	before func() // runs when a request has arrived, before it takes effect
 }
+
+func (f *forwarding) Unwrap() origin.Origin { return f.Origin }
 
 func (f *forwarding) Forward(_ context.Context, path string, r *http.Request) (*http.Response, error) {
 	if f.before != nil {
@@ -100,5 +103,73 @@ func TestAnswersFromDuringAWriteAreDropped(t *testing.T) {
 	r.want("d/x", []byte("the new one"), 0, origin.WholeRange, 0)
 	if l := r.list("d/"); l.Entries[0].Size != int64(len("the new one")) {
 		t.Errorf("the listing from during the write was kept: %+v", l.Entries)
+	}
+}
+
+// slowFences is a metadata store whose fences take their time.
+type slowFences struct {
+	raised, durable chan struct{} // told when one is raised; it is durable once this is closed
+	quick           bool          // those on one path are durable at once, only those below a prefix are not
+}
+
+func (s *slowFences) Load(string, string) (a freshness.Answer[origin.Object], ok bool) {
+	return a, false
+}
+
+func (s *slowFences) Keep(string, string, freshness.Answer[origin.Object]) bool { return true }
+
+func (s *slowFences) Forget(string, string) func() {
+	if s.quick {
+		return func() {}
+	}
+	return s.ForgetBelow("", "")
+}
+
+func (s *slowFences) ForgetBelow(string, string) func() {
+	s.raised <- struct{}{}
+	return func() { <-s.durable }
+}
+
+// A write is not sent before its fence outlives the process, and a call to Invalidate does not return before.
+func TestAWriteWaitsForItsFence(t *testing.T) {
+	for name, do := range map[string]func(*rig) error{
+		"forward": func(r *rig) error {
+			req, _ := http.NewRequest(http.MethodPut, "http://door/lake/d/x", strings.NewReader("data"))
+			resp, err := r.Forward(t.Context(), "lake", "d/x", req)
+			if err == nil {
+				resp.Body.Close()
+			}
+			return err
+		},
+		"invalidate": func(r *rig) error { return r.Invalidate("lake", "d/", false) },
+		"below":      func(r *rig) error { return r.Invalidate("lake", "d/", true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			fences := &slowFences{raised: make(chan struct{}, 10), durable: make(chan struct{}), quick: name == "below"}
+			sent := make(chan struct{}, 1)
+			r := newRig(t, 1, func(o *sidecar.Options, _ *cache.Options) {
+				o.Metadata = fences
+				faulty := o.Mounts["lake"].(*origintest.Faulty)
+				o.Mounts["lake"] = &forwarding{Origin: faulty, store: faulty.Origin.(*mem.Origin), before: func() { sent <- struct{}{} }}
+			})
+			done := make(chan error, 1)
+			go func() { done <- do(r) }()
+			select {
+			case <-fences.raised:
+			case <-time.After(30 * time.Second):
+				t.Fatal("no fence was raised")
+			}
+			select {
+			case <-sent:
+				t.Fatal("the write was sent before its fence was durable")
+			case err := <-done:
+				t.Fatalf("it returned before its fence was durable: %v", err)
+			case <-time.After(50 * time.Millisecond): // long enough for a write that does not wait
+			}
+			close(fences.durable)
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }

@@ -21,6 +21,7 @@ const (
 	lockFile     = "LOCK"
 	segmentsDir  = "segments"
 	lostFound    = "lost+found" // mkfs makes it
+	metadataDir  = "metadata"   // sidecar/metadata's, which has a limit of its own
 )
 
 // identity is what makes a directory ours. Clients that read segments themselves compare the id to know that they see the same directory.
@@ -100,7 +101,7 @@ func (t *Tier) checkOwner() (ours bool, err error) {
 		switch e.Name {
 		case identityFile:
 			return true, nil
-		case identityTemp, lockFile, lostFound, punchProbe, probeFile: // what a start that was interrupted, or mkfs, leaves
+		case identityTemp, lockFile, lostFound, metadataDir, punchProbe, probeFile: // what a start that was interrupted, or mkfs, leaves
 		default:
 			foreign = e.Name
 		}
@@ -188,7 +189,7 @@ func (t *Tier) setID(id string) {
 	t.id = id
 }
 
-// otherBytes is what the directory takes besides segments: directories, identity, lock, and whatever somebody put there.
+// otherBytes is what the directory takes besides segments and metadata: directories, identity, lock, and whatever somebody put there.
 func (t *Tier) otherBytes(dir string, depth int) int64 {
 	var sum int64
 	if info, err := t.o.FS.Stat(dir); err == nil {
@@ -200,7 +201,7 @@ func (t *Tier) otherBytes(dir string, depth int) int64 {
 	}
 	for _, e := range entries {
 		if e.Dir {
-			if depth < 16 {
+			if depth < 16 && !(depth == 0 && e.Name == metadataDir) {
 				sum += t.otherBytes(filepath.Join(dir, e.Name), depth+1)
 			}
 			continue

@@ -5,30 +5,24 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
-	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/rs/zerolog"
 
 	"github.com/alio-lake/alio/cache"
 	"github.com/alio-lake/alio/cache/disk"
 	"github.com/alio-lake/alio/formats"
-	units "github.com/alio-lake/alio/internal/config"
 	"github.com/alio-lake/alio/internal/vfs"
-	"github.com/alio-lake/alio/origin"
-	"github.com/alio-lake/alio/origin/limit"
-	"github.com/alio-lake/alio/origin/meter"
-	"github.com/alio-lake/alio/origin/retry"
-	"github.com/alio-lake/alio/s3"
 	"github.com/alio-lake/alio/s3/endpoint"
 	"github.com/alio-lake/alio/sidecar"
 	"github.com/alio-lake/alio/sidecar/admin"
 	"github.com/alio-lake/alio/sidecar/config"
-	"github.com/alio-lake/alio/sidecar/freshness"
+	"github.com/alio-lake/alio/sidecar/metadata"
 	"github.com/alio-lake/alio/sidecar/rpc"
 )
 
@@ -38,16 +32,20 @@ type parts struct {
 	log      zerolog.Logger
 	registry *prometheus.Registry
 	state    *state
-	mounts   map[string]origin.Origin
-	tier     *disk.Devices // nil: memory only
+	mounts   atomic.Pointer[mounts]
+	reloads  reloads
+	tier     *disk.Devices   // nil: memory only
+	metadata *metadata.Store // nil: what is known of objects is kept in memory only
 	cache    *cache.Cache
 	sidecar  *sidecar.Sidecar
-	s3       *endpoint.Door
-	tls      *tls.Config // of the S3 door; nil: plain HTTP
-	rpc      *rpc.Server // nil: no gRPC door
+	handler  *endpoint.Handler
+	s3       *endpoint.Door // around handler
+	tls      *tls.Config    // of the S3 door; nil: plain HTTP
+	rpc      *rpc.Server    // nil: no gRPC door
 	admin    *admin.Server
 
 	fs          vfs.FS          // of the disk tier
+	s3Address   net.Addr        // that the S3 door listens on; set before a reload can come
 	recoverWait time.Duration   // see the constant
 	requests    context.Context // of requests at the S3 door; set before it serves
 }
@@ -59,8 +57,8 @@ func assemble(cfg *config.Config, log zerolog.Logger) (*parts, error) {
 
 // assembleOn is assemble with the disk tier on another file system: one that fails or hangs.
 func assembleOn(cfg *config.Config, log zerolog.Logger, fsys vfs.FS, wait time.Duration) (*parts, error) {
-	p := &parts{cfg: cfg, log: log, fs: fsys, recoverWait: wait, registry: prometheus.NewRegistry(), state: newState()}
-	for _, step := range []func() error{p.makeProcessMetrics, p.makeMounts, p.makeTier, p.makeCache, p.makeSidecar, p.makeS3, p.makeRPC, p.makeAdmin} {
+	p := &parts{cfg: cfg, log: log, fs: fsys, recoverWait: wait, registry: prometheus.NewRegistry(), state: newState(), reloads: reloads{now: cfg}}
+	for _, step := range []func() error{p.makeProcessMetrics, p.makeMounts, p.makeTier, p.makeMetadata, p.makeCache, p.makeSidecar, p.makeS3, p.makeRPC, p.makeAdmin} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, p.discard())
 		}
@@ -77,7 +75,15 @@ func (p *parts) discard() error {
 	if p.tier != nil {
 		errs = append(errs, p.tier.Close())
 	}
+	p.closeMounts()
 	return errors.Join(errs...)
+}
+
+// closeMounts closes the origins, when nobody needs them any more.
+func (p *parts) closeMounts() {
+	if m := p.mounts.Load(); m != nil {
+		m.discard(nil)
+	}
 }
 
 // makeProcessMetrics registers what is known of the process: the build, Go's runtime, memory and descriptors.
@@ -99,53 +105,18 @@ func (p *parts) makeProcessMetrics() error {
 }
 
 func (p *parts) makeMounts() error {
-	p.mounts = make(map[string]origin.Origin)
-	var faults []error
-	for _, name := range slices.Sorted(maps.Keys(p.cfg.Mounts)) {
-		o, err := p.makeMount(name, p.cfg.Mounts[name])
-		if err != nil {
-			faults = append(faults, fmt.Errorf("mounts.%s: %w", name, err))
-			continue
-		}
-		p.mounts[name] = o
+	m, err := makeMounts(nil, p.cfg.Mounts)
+	if err != nil {
+		return err
 	}
-	return errors.Join(faults...)
+	p.mounts.Store(m)
+	return nil
 }
 
-// makeMount stacks what stands around an origin. From the inside: the meter, so that it counts the requests that were really made, each try
-// of them; then the limit, so that a try waits for its turn and no time of waiting is taken for the origin's; outermost the retry, so
-// that a try that waits before it begins again holds no slot. A Forward passes the retry by: a body can be sent once.
-func (p *parts) makeMount(name string, m config.Mount) (origin.Origin, error) {
-	bucket, prefix, err := config.SplitURI(m.URI)
-	if err != nil {
-		return nil, err
-	}
-	bare, err := s3.New(s3.Options{
-		Bucket: bucket, Prefix: prefix, Endpoint: m.S3.Endpoint, Region: m.S3.Region, PathStyle: m.S3.PathStyle,
-		AccessKeyID: string(m.S3.AccessKeyID), SecretAccessKey: m.S3.SecretAccessKey.Reveal(), SessionToken: m.S3.SessionToken.Reveal(),
-		Anonymous: m.S3.Anonymous, Connections: m.Limits.Concurrency,
-	})
-	if err != nil {
-		return nil, err
-	}
-	metered, err := meter.New(bare, meter.Options{Mount: name, Registerer: p.registry})
-	if err != nil {
-		return nil, err
-	}
-	limited, err := limit.New(metered, limit.Options{Concurrency: m.Limits.Concurrency, BytesPerSecond: int64(m.Limits.Bandwidth)})
-	if err != nil {
-		return nil, err
-	}
-	retries := prometheus.NewCounter(prometheus.CounterOpts{Name: "alio_origin_retries_total", ConstLabels: prometheus.Labels{"mount": name},
-		Help: "Requests to the origin that failed and were sent again."})
-	if err := p.registry.Register(retries); err != nil {
-		return nil, err
-	}
-	return retry.New(limited, retry.Options{MaxAttempts: m.Retry.Attempts, MaxElapsed: m.Retry.MaxElapsed.Std(), Observe: func(e retry.Event) {
-		if !e.GaveUp {
-			retries.Inc()
-		}
-	}})
+// gatherer gives the process's metrics and those of the mounts that there are now.
+func (p *parts) gatherer() prometheus.Gatherer {
+	mounts := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return p.mounts.Load().Gather() })
+	return prometheus.Gatherers{p.registry, mounts}
 }
 
 func (p *parts) makeTier() (err error) {
@@ -157,9 +128,24 @@ func (p *parts) makeTier() (err error) {
 	if len(dirs) == 0 {
 		return nil
 	}
+	if _, size, inside := c.Metadata(); inside {
+		dirs[0].Size -= int64(size)
+	}
 	p.tier, err = disk.NewDevices(disk.DevicesOptions{Dirs: dirs, OpenWait: p.recoverWait, Each: disk.Options{
 		WriteQueue: int64(c.WriteQueue), ReadDeadline: c.ReadDeadline.Std(), Protected: formats.Metadata, FS: p.fs, Log: p.log, Registerer: p.registry,
 	}})
+	return err
+}
+
+func (p *parts) makeMetadata() (err error) {
+	dir, size, _ := p.cfg.Cache.Metadata()
+	if dir == "" {
+		return nil
+	}
+	p.metadata, err = metadata.New(metadata.Options{
+		Dir: dir, Size: int64(size), Memory: int64(p.cfg.Cache.MetadataMemory), LookupDeadline: p.cfg.Cache.ReadDeadline.Std(),
+		Registerer: p.registry, Logger: p.log,
+	})
 	return err
 }
 
@@ -177,23 +163,17 @@ func (p *parts) makeCache() (err error) {
 }
 
 func (p *parts) makeSidecar() (err error) {
-	rules := make([]freshness.Rule, 0, len(p.cfg.Freshness.Rules))
-	for i, r := range p.cfg.Freshness.Rules {
-		rule := freshness.Rule{Path: r.Path, MaxAge: r.MaxAge.Std()}
-		if r.MaxAge == units.Forever {
-			rule.MaxAge = freshness.Forever
-		}
-		for _, a := range r.Answers {
-			kind, err := freshness.ParseKind(a)
-			if err != nil {
-				return fmt.Errorf("freshness.rules[%d]: %w", i, err)
-			}
-			rule.Answers = append(rule.Answers, kind)
-		}
-		rules = append(rules, rule)
+	rules, err := freshnessRules(p.cfg.Freshness)
+	if err != nil {
+		return err
+	}
+	var kept sidecar.Metadata
+	if p.metadata != nil { // a nil *metadata.Store in the interface would not be nil
+		kept = p.metadata
 	}
 	p.sidecar, err = sidecar.New(sidecar.Options{
-		Mounts: p.mounts, Pages: p.cache, Rules: rules, MetadataMemory: int64(p.cfg.Cache.ObjectMemory), LayoutMemory: int64(p.cfg.Cache.LayoutMemory),
+		Metadata: kept,
+		Mounts:   p.mounts.Load().top, Pages: p.cache, Rules: rules, MetadataMemory: int64(p.cfg.Cache.ObjectMemory), LayoutMemory: int64(p.cfg.Cache.LayoutMemory),
 		FillSpan: int64(p.cfg.Cache.FillSpan), RunMemory: int64(p.cfg.Cache.FirstReadMemory), Registerer: p.registry, Logger: p.log,
 	})
 	return err
@@ -201,6 +181,17 @@ func (p *parts) makeSidecar() (err error) {
 
 // backend is the sidecar as the S3 door wants it.
 type backend struct{ *sidecar.Sidecar }
+
+var (
+	_ endpoint.Hits   = backend{}
+	_ endpoint.Stores = backend{}
+)
+
+// Store implements endpoint.Stores.
+func (b backend) Store(mount, path string) (endpoint.Store, error) {
+	st, err := b.Sidecar.Store(mount, path)
+	return endpoint.Store(st), err
+}
 
 // Hit implements endpoint.Hits.
 func (b backend) Hit(name []byte, r endpoint.HitRange, etag []byte) endpoint.Hit {
@@ -213,18 +204,14 @@ func (b backend) Hit(name []byte, r endpoint.HitRange, etag []byte) endpoint.Hit
 
 func (p *parts) makeS3() (err error) {
 	d := p.cfg.Doors.S3
-	var credentials []endpoint.Credential
-	for _, c := range d.Credentials {
-		credentials = append(credentials, endpoint.Credential{AccessKeyID: string(c.AccessKeyID), SecretAccessKey: c.SecretAccessKey.Reveal(), Mounts: c.Mounts})
-	}
 	if p.tls, err = serverTLS(d.TLS, "doors.s3.tls"); err != nil {
 		return err
 	}
-	handler, err := endpoint.New(endpoint.Options{Backend: backend{p.sidecar}, Credentials: credentials, Domain: d.Domain, Registerer: p.registry, Logger: p.log})
+	p.handler, err = endpoint.New(endpoint.Options{Backend: backend{p.sidecar}, Credentials: s3Credentials(d), Domain: d.Domain, Registerer: p.registry, Logger: p.log})
 	if err != nil {
 		return err
 	}
-	p.s3, err = endpoint.NewDoor(endpoint.DoorOptions{Handler: handler, TLSConfig: p.tls, ErrorLog: serverLog(p.log),
+	p.s3, err = endpoint.NewDoor(endpoint.DoorOptions{Handler: p.handler, TLSConfig: p.tls, ErrorLog: serverLog(p.log),
 		BaseContext: func(net.Listener) context.Context { return p.requests }})
 	return err
 }
@@ -246,10 +233,6 @@ func (p *parts) makeRPC() (err error) {
 	if !d.On() {
 		return nil
 	}
-	var tokens []rpc.Token
-	for _, t := range d.Tokens {
-		tokens = append(tokens, rpc.Token{Name: t.Name, Secret: t.Token.Reveal(), Mounts: t.Mounts})
-	}
 	tlsConfig, err := serverTLS(d.TLS, "doors.grpc.tls")
 	if err != nil {
 		return err
@@ -259,7 +242,7 @@ func (p *parts) makeRPC() (err error) {
 		users = append(users, uint32(u)) // in range: Validate has looked
 	}
 	p.rpc, err = rpc.New(rpc.Options{
-		Sidecar: p.sidecar, Cache: p.cache, Users: users, Tokens: tokens, TLS: tlsConfig, Shared: d.Shared, ClaimDeadline: d.ClaimDeadline.Std(),
+		Sidecar: p.sidecar, Cache: p.cache, Users: users, Tokens: grpcTokens(d), TLS: tlsConfig, Shared: d.Shared, ClaimDeadline: d.ClaimDeadline.Std(),
 		Build: thisBuild().String(), Registerer: p.registry, Logger: p.log,
 	})
 	return err
@@ -267,7 +250,8 @@ func (p *parts) makeRPC() (err error) {
 
 func (p *parts) makeAdmin() (err error) {
 	p.admin, err = admin.New(admin.Options{
-		Gatherer: p.registry, Ready: p.state.notReady, Status: p.status, Title: thisBuild().String(), Pprof: p.cfg.Admin.Pprof,
+		Gatherer: p.gatherer(), Ready: p.state.notReady, Status: p.status, Reload: func() (any, error) { return p.reload() },
+		Mounts: func(ctx context.Context, ask bool) any { return p.mountStates(ctx, ask) }, Title: thisBuild().String(), Pprof: p.cfg.Admin.Pprof,
 		Grace: time.Second, Logger: p.log,
 	})
 	return err

@@ -20,7 +20,8 @@ func newBenchCommand() *cobra.Command {
 		Args:  unknownCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchReadCommand(), newBenchWriteCommand(), newBenchRecoverCommand(), newBenchReopenCommand())
+	cmd.AddCommand(newBenchReadCommand(), newBenchWriteCommand(), newBenchRecoverCommand(), newBenchSmallCommand(), newBenchMetadataCommand(),
+		newBenchReopenCommand())
 	return cmd
 }
 

@@ -75,3 +75,45 @@ const benchRecoverExamples = `  alio bench recover --dir /ssd
 
   # Ten million pages: 11 GiB of disk
   alio bench recover --pages 10000000 --dir /ssd --json`
+
+const benchSmallHelp = `Read every object of a data set whole, in random order, by 16 readers at once,
+through each door of a sidecar of its own, four times over:
+
+  cold     the cache is empty: each object comes from the origin, an S3 server in
+           this process that makes its bytes up
+  warm     again, in another order
+  restart  kill -9, and a start on the same files until it is ready
+  then     again: versions come from the metadata store, bytes from segments
+
+"local" opens each file by the Go client, reads it from its segment and closes it.
+"files" is a file for each page in 256 folders: written and synced, read, and
+walked, by plain calls; it has no server in between, checks nothing and asks no
+origin (one request a file is counted, as such a cache would make).
+
+Every byte of every answer is checked, inside of the time. disk is what du says of
+the cache directory but for metadata, payload the objects' bytes. Names are written
+once: the rule is max_age forever.`
+
+const benchSmallExamples = `  alio bench small --dir /ssd
+
+  # A quick look:
+  alio bench small --objects 10000 --readers 4 --json`
+
+const benchMetadataHelp = `Fill the store of what is known of objects as listings of a bucket would, close it,
+take its files out of the page cache, and start on it again:
+
+  written  entries a second, until the last one is in a file or the log
+  again    the same, for the second listing of the same objects
+  B/entry  what du says of its directory
+  cold     look-ups at random, the files not in the page cache at first
+  warm     the same look-ups again
+  absent   look-ups of paths that are not there
+  memory   what the process's anonymous memory grew by, beside the limit
+
+Paths have 100 characters, a thousand to a folder; ETags are random, so 16 bytes
+of each entry cannot shrink.`
+
+const benchMetadataExamples = `  alio bench metadata --dir /ssd
+
+  # Ten million: some 1 GiB of disk
+  alio bench metadata --entries 1000000,10000000 --dir /ssd --json`

@@ -86,6 +86,42 @@ func TestBenchRecoverEndToEnd(t *testing.T) {
 	empty(t, dir)
 }
 
+func TestBenchSmallEndToEnd(t *testing.T) {
+	asProgram(t)
+	dir := t.TempDir()
+	code, stdout, stderr := command(t, "bench", "small", "--objects", "200", "--readers", "4", "--dir", dir, "--json")
+	var got []bench.SmallResult
+	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil || len(got) != 4 {
+		t.Fatalf("exit %d, %v\n%s\n%s", code, err, stdout, stderr)
+	}
+	for _, r := range got {
+		if r.Cold <= 0 || r.Warm <= 0 || r.Again <= 0 || r.Disk < 200*10240 || r.Restart <= 0 {
+			t.Errorf("%+v", r)
+		}
+		if r.ColdAsked != 200 || r.WarmAsked != 0 {
+			t.Errorf("%s: %d requests of the origin for 200 files, and %d when they were there", r.Path, r.ColdAsked, r.WarmAsked)
+		}
+		if door := r.Path != bench.StoreFiles; door && (r.AgainAsked != 0 || r.Metadata == 0) {
+			t.Errorf("%s: after a restart the origin was asked %d times; metadata takes %d bytes", r.Path, r.AgainAsked, r.Metadata)
+		}
+	}
+	empty(t, dir)
+}
+
+func TestBenchMetadataEndToEnd(t *testing.T) {
+	asProgram(t)
+	dir := t.TempDir()
+	code, stdout, stderr := command(t, "bench", "metadata", "--entries", "3000", "--lookups", "200", "--dir", dir, "--json")
+	var got []bench.MetadataResult
+	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil || len(got) != 1 {
+		t.Fatalf("exit %d, %v\n%s\n%s", code, err, stdout, stderr)
+	}
+	if r := got[0]; r.Missing != 0 || r.Written <= 0 || r.Rewrites <= 0 || r.Disk <= 0 || r.OpenMS <= 0 || r.ColdP50 <= 0 || r.NoneP50 <= 0 {
+		t.Errorf("%+v", r)
+	}
+	empty(t, dir)
+}
+
 func TestBenchCommandLines(t *testing.T) {
 	isolate(t)
 	for _, c := range []struct {
@@ -103,6 +139,8 @@ func TestBenchCommandLines(t *testing.T) {
 		{[]string{"bench", "write", "--dir", "/none/at/all"}, 1, "", "--dir: /none/at/all"},
 		{[]string{"bench", "recover", "--pages", "-5"}, 2, "", "--pages: -5"},
 		{[]string{"bench", "recover", "--pages", "1000000000000"}, 1, "", "name a larger disk with --dir"},
+		{[]string{"bench", "small", "--objects", "-5", "--bytes", "13"}, 2, "", "--objects: -5"},
+		{[]string{"bench", "metadata", "--entries", "0", "--memory", "1KiB"}, 2, "", "--entries: 0"},
 		{[]string{"bench", "reopen", "x"}, 1, "", "run alio bench recover"},
 		{[]string{"bench", "read", "--dir", "/none/at/all"}, 1, "", "--dir: /none/at/all"},
 		{[]string{"bench", "read", "--size", "1TiB"}, 1, "", "smaller --size"},

@@ -35,7 +35,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	d := config.Default()
 	f.cacheSize, f.memory = d.Cache.Size, d.Cache.Memory
 	set.StringVar(&f.config, "config", "", "YAML `file` (docs/config.md lists every key); flags win over it")
-	set.StringArrayVar(&f.mounts, "mount", nil, "serve an origin under a name: `NAME=s3://bucket[/prefix]`; may be repeated")
+	set.StringArrayVar(&f.mounts, "mount", nil, "serve an origin under a name: `NAME=URI` with s3://bucket[/prefix], gs://bucket[/prefix], hdfs://host:port[,host:port][/dir] or hdfs://nameservice[/dir]; NAME may be lake/archive, below another mount; may be repeated")
 	set.StringArrayVar(&f.cacheDirs, "cache-dir", nil, "`directory` of the disk tier, on a local file system; repeat it, one device each; none: memory only")
 	set.Var(&f.cacheSize, "cache-size", "the most that each --cache-dir may hold")
 	set.Var(&f.memory, "memory", "size of the memory tier")
@@ -81,7 +81,7 @@ func (f *flags) applyMounts(cfg *config.Config) (map[string]bool, error) {
 	for _, text := range f.mounts {
 		name, uri, ok := strings.Cut(text, "=")
 		if !ok || name == "" || uri == "" {
-			faults = append(faults, fmt.Errorf("--mount %q: write NAME=s3://bucket or NAME=s3://bucket/prefix", text))
+			faults = append(faults, fmt.Errorf("--mount %q: write NAME=s3://bucket, NAME=gs://bucket or NAME=hdfs://host:port, each with a /folder if only that is meant", text))
 			continue
 		}
 		if byFlag[name] {
@@ -110,7 +110,7 @@ func (f *flags) applyMounts(cfg *config.Config) (map[string]bool, error) {
 func (f *flags) applyS3(cfg *config.Config, byFlag map[string]bool, set *pflag.FlagSet) {
 	for name, m := range cfg.Mounts {
 		own := !byFlag[name]
-		if own && m.S3.Endpoint != "" {
+		if m.Kind() != config.KindS3 || own && m.S3.Endpoint != "" {
 			continue
 		}
 		if set.Changed("s3-endpoint") {

@@ -49,7 +49,7 @@ type family struct {
 }
 
 // families are the metrics of an assembled sidecar, but for those of Go and of the process, which are not ours.
-func families(t *testing.T, registry *prometheus.Registry) []family {
+func families(t *testing.T, registry prometheus.Gatherer) []family {
 	t.Helper()
 	gathered, err := registry.Gather()
 	if err != nil {
@@ -110,6 +110,7 @@ var sections = []struct{ title, prefixes string }{
 	{"Freshness and layouts", "alio_freshness_ alio_layouts_"},
 	{"The page cache", "alio_cache_"},
 	{"The disk tier", "alio_disk_"},
+	{"What is known of objects, on disk", "alio_metadata_"},
 	{"Origins", "alio_origin_"},
 	{"The process", "alio_"},
 }
@@ -134,7 +135,7 @@ func metricsPage(t *testing.T, all []family) string {
 
 // TestMetricsPageIsCurrent compares docs/metrics.md with what an assembled sidecar registers; with -update it writes the page.
 func TestMetricsPageIsCurrent(t *testing.T) {
-	want := metricsPage(t, families(t, assembled(t).registry))
+	want := metricsPage(t, families(t, assembled(t).gatherer()))
 	if *update {
 		if err := os.WriteFile(metricsFile, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -165,7 +166,7 @@ func TestMetricsPageIsCurrent(t *testing.T) {
 func TestMetricsAreThereFromTheStart(t *testing.T) {
 	p := assembled(t)
 	shown := map[string]bool{}
-	for _, f := range families(t, p.registry) {
+	for _, f := range families(t, p.gatherer()) {
 		shown[f.name] = true
 		if f.help == "" || !strings.HasSuffix(f.help, ".") {
 			t.Errorf("%s: its help is no sentence: %q", f.name, f.help)

@@ -17,8 +17,8 @@ import (
 // takes longer is a device that hangs: then reads go to the origin until it is back.
 const recoverWait = 10 * time.Second
 
-// runSidecar runs a sidecar until the context ends, and then takes it down in order.
-func runSidecar(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
+// runSidecar runs a sidecar until the context ends, and then takes it down in order. load reads the configuration anew for a reload.
+func runSidecar(ctx context.Context, cfg *config.Config, log zerolog.Logger, load func() (*config.Config, error)) error {
 	passed, err := passedListeners(os.Getenv, os.Getpid())
 	if err != nil {
 		return err
@@ -32,6 +32,7 @@ func runSidecar(ctx context.Context, cfg *config.Config, log zerolog.Logger) err
 		l.close()
 		return err
 	}
+	p.reloads.load = load
 	return p.run(ctx, l)
 }
 
@@ -49,9 +50,14 @@ func (p *parts) run(ctx context.Context, l listeners) error {
 		adminEnd <- err
 	}()
 	var workers sync.WaitGroup
+	p.hangups(adminCtx, &workers)
 	tierCtx, stopTier := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTier()
+	waitUntil := time.Now().Add(p.recoverWait)
 	err := p.recover(ctx, tierCtx, &workers)
+	if err == nil {
+		p.runMetadata(ctx, tierCtx, &workers, waitUntil)
+	}
 	workers.Go(func() { _ = p.cache.Run(tierCtx) }) // closeTiers tells what is wrong
 	if err == nil {
 		err = p.serve(ctx, l)
@@ -60,9 +66,10 @@ func (p *parts) run(ctx context.Context, l listeners) error {
 	}
 	err = errors.Join(err, p.closeTiers())
 	stopTier()
-	workers.Wait()
 	stopAdmin()
+	workers.Wait()
 	err = errors.Join(err, <-adminEnd)
+	p.closeMounts()
 	if err == nil {
 		p.log.Info().Msg("stopped")
 	}
@@ -83,6 +90,7 @@ func (p *parts) announce(l listeners) {
 		at.GRPC = l.grpc.Addr().String()
 	}
 	p.state.addresses.Store(at)
+	p.s3Address = l.s3.Addr()
 	b := thisBuild()
 	p.log.Info().Str("version", b.Version).Str("commit", b.Commit).Str("go", b.Go).Int("pid", os.Getpid()).Msg("starting")
 	if p.tier == nil {
@@ -126,6 +134,26 @@ func (p *parts) recover(ctx, tierCtx context.Context, workers *sync.WaitGroup) e
 		}
 	})
 	return nil
+}
+
+// runMetadata starts the store of metadata, and waits for what an earlier process knew, but not beyond a time. Whatever is wrong with it, reads go on.
+func (p *parts) runMetadata(ctx, tierCtx context.Context, workers *sync.WaitGroup, waitUntil time.Time) {
+	if p.metadata == nil {
+		return
+	}
+	began := time.Now()
+	workers.Go(func() {
+		if err := p.metadata.Run(tierCtx); err != nil {
+			p.log.Error().Err(err).Msg("what is known of objects is not kept over a restart, nor beyond cache.object_memory; reads are not affected")
+		}
+	})
+	ctx, cancel := context.WithDeadline(ctx, waitUntil)
+	defer cancel()
+	p.metadata.Opened(ctx)
+	if st := p.metadata.Stats(); st.Ready {
+		p.log.Info().Int64("objects", st.Entries).Int64("bytes", st.Bytes).Int64("limit_bytes", st.Size).Dur("took_ms", time.Since(began)).
+			Msg("metadata recovered")
+	}
 }
 
 // flush waits until the disk tier has written what was queued, within what is left of the grace: what is dropped costs a request later.

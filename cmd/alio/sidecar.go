@@ -30,7 +30,7 @@ func newSidecarCommand(stderr io.Writer) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runSidecar(cmd.Context(), cfg, log)
+			return runSidecar(cmd.Context(), cfg, log, func() (*config.Config, error) { return f.load(cmd.Flags()) })
 		},
 	}
 	f.register(cmd.Flags())
@@ -56,19 +56,28 @@ func check(cfg *config.Config, w io.Writer) error {
 
 const sidecarHelp = `Run the cache beside a query worker.
 
-Each --mount is one bucket (or a part of one) under a name; clients of the S3
-endpoint see that name as a bucket. Reads are answered from memory and from
+Each --mount is an origin under a name: a bucket of S3 (s3://bucket) or of Google
+Cloud Storage (gs://bucket), or an HDFS cluster (hdfs://namenode:8020), each whole
+or from a folder on. Clients of the S3 endpoint see the name as a bucket, whatever
+is behind it. A name such as lake/archive puts an origin below another one. Reads are answered from memory and from
 --cache-dir; what is missing is read from the origin once and kept. Whatever is
 wrong with the cache, reads go to the origin.
 
-Keys and region for the origin come from the AWS default chain (AWS_REGION,
+Keys and region for S3 come from the AWS default chain (AWS_REGION,
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, shared files, web identity, instance
 role), from flags or from the config file. The sidecar listens on loopback; anything wider needs TLS and
 credentials (doors.s3 in the config file).
 
+Credentials for Google come from its own default chain, HDFS settings from
+HADOOP_CONF_DIR; the config file has keys for both. Writes pass through to S3, and
+are refused on the other kinds unless mounts.<name>.writes says pass_through.
+
 How old an answer may be is decided by freshness rules: files named by a UUID
 are never asked for twice, other files are confirmed after 10 s, listings and
 "not found" every time. docs/config.md lists the rules and how to change them.
+
+SIGHUP (or alio mount reload): mounts, freshness rules and clients' keys are read
+again; a faulty file changes nothing and is told in the log.
 
 SIGTERM or SIGINT: no new connections, requests under way get shutdown_grace
 (10 s) to finish, the cache is sealed, exit 0. A second signal leaves at once.`
@@ -78,6 +87,10 @@ const sidecarExamples = `  # Start on one bucket, without a config file:
 
   # The same on MinIO or another S3 server:
   alio sidecar --mount lake=s3://my-bucket --s3-endpoint http://minio:9000 --s3-path-style
+
+  # Three kinds of origin in one namespace:
+  alio sidecar --mount lake=hdfs://namenode:8020/warehouse \
+    --mount lake/archive=gs://my-archive --mount logs=s3://my-logs
 
   # Point Trino at it: three lines in etc/catalog/<name>.properties
   s3.endpoint=http://127.0.0.1:9480

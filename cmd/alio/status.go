@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"reflect"
 	"strings"
 	"time"
@@ -19,9 +20,12 @@ type status struct {
 	Addresses     addresses      `json:"addresses"`
 	Reads         reads          `json:"reads"`
 	Cache         any            `json:"cache"`
-	Disk          any            `json:"disk,omitempty"`    // absent: memory only
-	Devices       []any          `json:"devices,omitempty"` // of which disk is the sum
+	Disk          any            `json:"disk,omitempty"`     // absent: memory only
+	Devices       []any          `json:"devices,omitempty"`  // of which disk is the sum
+	Metadata      any            `json:"metadata,omitempty"` // absent: kept in memory only
 	Sidecar       sidecar.Status `json:"sidecar"`
+	Mounts        []mountState   `json:"mounts"`
+	Reload        *reloadReport  `json:"reload,omitempty"` // the last one; absent: there was none
 }
 
 // reads is what clients were served since the start, in bytes.
@@ -61,11 +65,15 @@ func (p *parts) status() any {
 	s := status{
 		Build: thisBuild(), Started: p.state.started.UTC().Truncate(time.Second), UptimeSeconds: time.Since(p.state.started).Seconds(),
 		Addresses: *p.state.addresses.Load(), Reads: p.readFigures(), Cache: snake(reflect.ValueOf(p.cache.Stats())), Sidecar: p.sidecar.Status(),
+		Mounts: p.mountStates(context.Background(), false), Reload: p.lastReload(),
 	}
 	if err := p.state.notReady(); err != nil {
 		s.NotReady = err.Error()
 	}
 	s.Ready = s.NotReady == ""
+	if p.metadata != nil {
+		s.Metadata = snake(reflect.ValueOf(p.metadata.Stats()))
+	}
 	if p.tier != nil {
 		s.Disk = snake(reflect.ValueOf(p.tier.Stats()))
 		for _, d := range p.tier.Devices() {

@@ -11,6 +11,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/crypto"
 	"github.com/jcmturner/gokrb5/v8/gssapi"
 	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
+	"github.com/jcmturner/gokrb5/v8/krberror"
 	"github.com/jcmturner/gokrb5/v8/spnego"
 	"github.com/jcmturner/gokrb5/v8/types"
 	pw "google.golang.org/protobuf/encoding/protowire"
@@ -97,6 +98,7 @@ func (c *Client) exchange(k *conn, state uint64, token, auth []byte, want uint64
 
 // authenticate runs GSSAPI over SASL (RFC 4752) and returns who the NameNode was told is calling.
 func (c *Client) authenticate(ctx context.Context, k *conn, addr string) (user string, err error) {
+	defer recovered(&err)
 	offer, err := c.exchange(k, saslNegotiate, nil, nil, saslNegotiate)
 	if err != nil {
 		return "", err
@@ -106,11 +108,11 @@ func (c *Client) authenticate(ctx context.Context, k *conn, addr string) (user s
 	}
 	cl, err := c.opts.Kerberos.Credentials()
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrCredentials, err)
+		return "", denied(err)
 	}
 	ticket, key, err := cl.GetServiceTicket(servicePrincipal(c.opts.Kerberos.Principal, addr))
 	if err != nil {
-		return "", fmt.Errorf("%w: no ticket for %s (run kinit again, or check the keytab): %w", ErrCredentials, servicePrincipal(c.opts.Kerberos.Principal, addr), err)
+		return "", denied(fmt.Errorf("no ticket for %s: %w", servicePrincipal(c.opts.Kerberos.Principal, addr), err))
 	}
 	init, err := spnego.NewNegTokenInitKRB5(cl, ticket, key)
 	if err != nil {
@@ -134,6 +136,15 @@ func (c *Client) authenticate(ctx context.Context, k *conn, addr string) (user s
 		k.seal = &gssLayer{key: key, private: layer == layerPrivate}
 	}
 	return cl.Credentials.UserName() + "@" + cl.Credentials.Realm(), nil
+}
+
+// denied makes err one of credentials, unless it says that no Kerberos server answers, which passes.
+func denied(err error) error {
+	var k krberror.Krberror
+	if errors.As(err, &k) && k.RootCause == krberror.NetworkingError {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrCredentials, err)
 }
 
 // servicePrincipal is a NameNode's principal with _HOST replaced and the realm left to the Kerberos configuration.
@@ -188,7 +199,8 @@ func chooseLayer(token []byte, key types.EncryptionKey) (answer []byte, layer by
 }
 
 // verify returns what a signed token from the acceptor holds.
-func verify(token []byte, key types.EncryptionKey) ([]byte, error) {
+func verify(token []byte, key types.EncryptionKey) (plain []byte, err error) {
+	defer recovered(&err)
 	var t gssapi.WrapToken
 	if err := t.Unmarshal(token, true); err != nil {
 		return nil, err
@@ -253,7 +265,8 @@ func (g *gssLayer) token(packet []byte) ([]byte, error) {
 	return append(head, sealed...), nil
 }
 
-func (g *gssLayer) unwrap(token []byte) ([]byte, error) {
+func (g *gssLayer) unwrap(token []byte) (packet []byte, err error) {
+	defer recovered(&err)
 	if !g.private {
 		return verify(token, g.key)
 	}
@@ -278,6 +291,13 @@ func (g *gssLayer) unwrap(token []byte) ([]byte, error) {
 		return nil, errors.New("the sealed header differs from the open one")
 	}
 	return plain[:n], nil
+}
+
+// recovered turns a panic of the Kerberos library, which slices short tokens beyond their bounds, into an error.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("the Kerberos library panicked on what it was sent: %v", r)
+	}
 }
 
 // sameHeader compares headers but for the rotation count, which is zero in the sealed one.

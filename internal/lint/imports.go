@@ -22,9 +22,9 @@ var Imports = []Allowance{
 	{[]string{"internal/*"}, []string{"internal/*"}},
 	{[]string{"origin", "origin/*"}, []string{"origin", "origin/*", "internal/*"}},
 	{[]string{"s3"}, []string{"origin", "internal/*"}},
+	{[]string{"gcs"}, []string{"origin", "internal/*"}},
 	{[]string{"hdfs"}, []string{"hdfs/namenode", "origin", "internal/*"}},
 	{[]string{"hdfs/namenode"}, []string{"internal/*"}},
-	{[]string{"gcs"}, []string{"origin", "internal/*"}},
 	{[]string{"s3/endpoint"}, []string{"origin", "internal/*"}},
 	{[]string{"cache/policy"}, nil},
 	{[]string{"cache/segfile"}, []string{"internal/*"}},
@@ -32,7 +32,9 @@ var Imports = []Allowance{
 	{[]string{"cache/disk"}, []string{"cache", "cache/segfile", "internal/*"}},
 	{[]string{"formats", "formats/*"}, []string{"formats", "formats/*"}},
 	{[]string{"sidecar"}, []string{"cache", "formats", "origin", "sidecar/freshness"}},
+	{[]string{"sidecar/namespace"}, []string{"origin", "internal/*"}},
 	{[]string{"sidecar/freshness", "sidecar/admin"}, []string{"internal/*"}},
+	{[]string{"sidecar/metadata"}, []string{"origin", "sidecar/freshness"}},
 	{[]string{"sidecar/rpc"}, []string{"api/*", "cache", "cache/segfile", "formats", "origin", "sidecar", "sidecar/freshness", "internal/*"}},
 	{[]string{"client"}, []string{"api/*", "cache/segfile", "internal/*"}},
 	{[]string{"api/*"}, nil},
@@ -50,8 +52,9 @@ var testHelpers = []string{"origin", "origin/*", "internal/*"}
 
 // testParts is what a package's tests put together besides, where a fake would have to be the part itself.
 var testParts = map[string][]string{
-	"sidecar/rpc": {"cache/disk"}, // clients read the segments that it writes
-	"cache":       {"cache/disk"}, // the example of embedded use
+	"sidecar/rpc": {"cache/disk"},       // clients read the segments that it writes
+	"cache":       {"cache/disk"},       // the example of embedded use
+	"sidecar":     {"sidecar/metadata"}, // what is known after a restart is what it has written
 }
 
 func matches(pattern, dir string) bool {
@@ -123,15 +126,16 @@ type library struct {
 
 var libraries = []library{
 	{"github.com/aws/", []string{"s3", "s3/*"}, true},
-	{"github.com/colinmarc/hdfs/", []string{"hdfs"}, true},
-	{"github.com/jcmturner/", []string{"hdfs", "hdfs/*"}, true},
 	{"cloud.google.com/", []string{"gcs"}, false},
 	{"google.golang.org/api/", []string{"gcs"}, false},
+	{"github.com/colinmarc/hdfs/", []string{"hdfs"}, true},
+	{"github.com/jcmturner/", []string{"hdfs", "hdfs/*"}, true},
 	{"github.com/apache/arrow/", []string{"formats/parquet/parquettest"}, true},
 	{"github.com/xitongsys/", []string{"formats/parquet/parquettest"}, true},
 	{"github.com/trinodb/", nil, false},
 	{"github.com/spf13/", []string{"cmd/alio"}, false},
 	{"gopkg.in/yaml.v3", []string{"internal/config"}, false},
+	{"github.com/cockroachdb/", []string{"sidecar/metadata"}, false},
 	{"go.uber.org/goleak", nil, true},
 }
 

@@ -17,8 +17,8 @@ const short = 128 << 10
 
 // Read reads from a non-blocking descriptor. The error is an Errno: EAGAIN if there is nothing to read.
 func Read(fd int, p []byte) (int, error) {
-	if len(p) > short {
-		return unix.Read(fd, p)
+	if raceDetector || len(p) > short {
+		return syscall.Read(fd, p)
 	}
 	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
 	return result(n, errno)

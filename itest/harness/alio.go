@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// AlioOptions say how StartAlio starts a sidecar. Endpoint, AccessKey and SecretKey are required: where the mount's origin is.
+// AlioOptions say how StartAlio starts a sidecar. Endpoint, AccessKey and SecretKey are required, or Mounts: where the origins are.
 type AlioOptions struct {
 	Dir       string // absolute; configuration, cache folder, output. "": a new temporary folder, removed by Stop
 	Mount     string // "": lake
@@ -27,6 +27,9 @@ type AlioOptions struct {
 
 	DoorAccessKey string // what clients of the S3 door sign with; "": the origin's keys
 	DoorSecretKey string
+
+	Mounts string // YAML below "mounts:": more mounts beside the one that the fields above describe, or all of them if Endpoint is ""
+	Socket string // path of a Unix socket for the gRPC door; "": none
 
 	CacheSize string   // "": 1GiB
 	Memory    string   // "": 256MiB
@@ -179,8 +182,9 @@ func (a *Alio) configFile() string { return filepath.Join(a.dir, "alio.yaml") }
 // config is the sidecar's configuration file. Strings are quoted as JSON, which YAML reads.
 func (a *Alio) config() string {
 	o, q := a.opts, strconv.Quote
-	return fmt.Sprintf(`mounts:
-  %s:
+	mounts := o.Mounts
+	if o.Endpoint != "" {
+		mounts += fmt.Sprintf(`  %s:
     uri: %s
     s3:
       endpoint: %s
@@ -188,7 +192,10 @@ func (a *Alio) config() string {
       path_style: true
       access_key_id: %s
       secret_access_key: %s
-cache:
+`, q(o.Mount), q("s3://"+o.Bucket), q(o.Endpoint), q(o.Region), q(o.AccessKey), q(o.SecretKey))
+	}
+	return fmt.Sprintf(`mounts:
+%scache:
   dir: %s
   size: %s
   memory: %s
@@ -198,10 +205,12 @@ doors:
     credentials:
       - access_key_id: %s
         secret_access_key: %s
+  grpc:
+    socket: %s
 admin:
   listen: %s
-%s`, q(o.Mount), q("s3://"+o.Bucket), q(o.Endpoint), q(o.Region), q(o.AccessKey), q(o.SecretKey),
-		q(a.CacheDir), o.CacheSize, o.Memory, q(a.ports[0].Addr()), q(o.DoorAccessKey), q(o.DoorSecretKey), q(a.ports[1].Addr()), o.ExtraYAML)
+%s`, mounts, q(a.CacheDir), o.CacheSize, o.Memory, q(a.ports[0].Addr()), q(o.DoorAccessKey), q(o.DoorSecretKey), q(o.Socket), q(a.ports[1].Addr()),
+		o.ExtraYAML)
 }
 
 // Start starts the sidecar again after Kill, Shutdown or a crash, on the same ports and folder, and waits until it is ready.

@@ -27,6 +27,7 @@ type StageOptions struct {
 	Tables  []string      // of the TPC-DS generator, at scale tiny
 	Latency time.Duration // of the measuring proxy before the store, for every way
 	Seed    uint64        // of its jitter (a fifth of the latency, up and down)
+	Mounts  string        // YAML of more mounts of the sidecar, as AlioOptions.Mounts: buckets that Through and Direct can read, too
 	Logf    Logf          // progress; nil: Stderr
 }
 
@@ -73,7 +74,7 @@ func (s *Stage) startStore(ctx context.Context, o StageOptions) (err error) {
 func (s *Stage) startSidecar(ctx context.Context, o StageOptions) (err error) {
 	o.Logf("building and starting the sidecar")
 	s.Alio, err = StartAlio(ctx, AlioOptions{Dir: sub(o.Dir, "alio"), Endpoint: s.Origin.URL(), Bucket: s.S3.Bucket, Region: s.S3.Region,
-		AccessKey: s.S3.AccessKey, SecretKey: s.S3.SecretKey, Logf: o.Logf})
+		AccessKey: s.S3.AccessKey, SecretKey: s.S3.SecretKey, Mounts: o.Mounts, Logf: o.Logf})
 	if err != nil {
 		return err
 	}
@@ -91,6 +92,9 @@ func (s *Stage) startTrino(ctx context.Context, o StageOptions) (err error) {
 		Straight: s.recorders[Straight].URL(), Through: s.recorders[Through].URL(), Direct: s.Alio.Door,
 	} {
 		catalogs[string(way)] = HiveCatalog(endpoint, s.S3.Region, s.S3.AccessKey, s.S3.SecretKey)
+		if way != Straight {
+			catalogs[string(way)]["s3.exclusive-create"] = "false" // conditional PUTs, which mounts of other kinds than S3 refuse
+		}
 	}
 	if s.Trino, err = StartTrino(ctx, TrinoOptions{Dir: sub(o.Dir, "trino"), Catalogs: catalogs, Logf: o.Logf}); err != nil {
 		return err

@@ -49,6 +49,9 @@ func New(name string) *Origin {
 // ID names the origin.
 func (o *Origin) ID() string { return fmt.Sprintf("mem:%q", o.name) }
 
+// Root implements origin.Rooted.
+func (o *Origin) Root() string { return "" }
+
 // Put stores a copy of data under path at a version never given before, even if the bytes are the same, and returns the object.
 func (o *Origin) Put(path string, data []byte) origin.Object { return o.PutWith(path, data, nil) }
 

@@ -1,7 +1,7 @@
 // Package meter wraps an origin to count what is really asked of it. It belongs innermost, right around the origin, so that every try
 // of a retry is counted and waiting for a limit is not. The metrics, all labelled with the mount:
 //
-//	alio_origin_requests_total{mount,op,outcome}  requests ended, by op (stat, read, list, forward) and outcome (ok or the kind of error)
+//	alio_origin_requests_total{mount,op,outcome}  requests ended, by op (stat, read, list, forward, put, delete) and outcome (ok or the kind of error)
 //	alio_origin_read_bytes_total{mount}           bytes of bodies as they were read, forwarded answers included
 //	alio_origin_first_byte_seconds{mount,op}      from the request to its answer's beginning, failures included
 //	alio_origin_in_flight{mount}                  requests begun and not ended; a read ends with its body
@@ -41,7 +41,7 @@ var outcomes = []struct {
 	{origin.ErrUnavailable, "unavailable"},
 }
 
-var ops = []string{"stat", "read", "list", "forward"}
+var ops = []string{"stat", "read", "list", "forward", "put", "delete"}
 
 // Options name the mount and where its metrics go. Both are needed.
 type Options struct {

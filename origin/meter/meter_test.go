@@ -105,8 +105,8 @@ func TestEveryPairShowsAtZero(t *testing.T) {
 			t.Errorf("%s is %g before any request", k, v)
 		}
 	}
-	if requests != 4*11 || len(all) != 4*11+2*4+2 {
-		t.Errorf("%d request counters of %d samples, want 44 of 54", requests, len(all))
+	if requests != 6*11 || len(all) != 6*11+2*6+2 {
+		t.Errorf("%d request counters of %d samples, want 66 of 80", requests, len(all))
 	}
 }
 

@@ -1,7 +1,8 @@
 // Package retry wraps an origin so that what may pass is tried again: throttled and unavailable answers, and bodies that break in
 // mid-read. It waits with exponential backoff and full jitter (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture
 // Blog, 2015), at least as long as the origin asks. It never mixes versions: a broken body is continued at the version that it
-// began with, or fails. It does not retry Forward, whose body can be read only once. It belongs outside limit and meter, so that a
+// began with, or fails. It does not retry Forward and Put, whose body can be read only once, nor
+// Delete: origin.As finds them behind it. It belongs outside limit and meter, so that a
 // try that waits holds no slot and every try is counted. Start at New.
 package retry
 

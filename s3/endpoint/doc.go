@@ -10,6 +10,9 @@
 //	PUT, DELETE of an object      forwarded, the payload checked on the way; with any parameter, or a copy source: 501
 //	all else that changes data    501, naming the operation and the way out
 //
+// An origin that does not speak S3 gets no request as it came (store.go): a read is answered from what its objects are, a PUT or DELETE is one call
+// that writes or removes, and what needs more is 501, naming the parameter or header. A mount that takes no writes answers 403.
+//
 // # The lean way
 //
 // Handler is an http.Handler, and net/http costs more than a cached page does. So a Door reads plain TCP and Unix connections itself where one

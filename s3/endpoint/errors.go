@@ -70,7 +70,7 @@ func toAPIError(err error, mount string, conditional bool) *apiError {
 	}
 	switch kind := origin.Kind(err); kind {
 	case origin.ErrNotFound:
-		e.status, e.code, e.message = http.StatusNotFound, "NoSuchKey", "The specified key does not exist."
+		e.notFound(oe)
 	case origin.ErrUnknownMount:
 		return noSuchBucket(mount, nil)
 	case origin.ErrDenied:
@@ -93,6 +93,17 @@ func toAPIError(err error, mount string, conditional bool) *apiError {
 		e.unavailable("ServiceUnavailable", retryAfter)
 	}
 	return e
+}
+
+// notFound is a 404. An origin that cannot list has no bucket or folder of the mount's name; of an object, what the origin says beside "no" is told.
+func (e *apiError) notFound(oe *origin.Error) {
+	e.status, e.code, e.message = http.StatusNotFound, "NoSuchKey", "The specified key does not exist."
+	switch {
+	case oe != nil && oe.Op == "list":
+		e.code, e.message = "NoSuchBucket", "What this mount stands for does not exist: "+clip(e.cause.Error(), 1024)
+	case oe != nil && oe.Cause != nil:
+		e.message += " The origin says: " + clip(oe.Cause.Error(), 512)
+	}
 }
 
 // changed answers an object that changed while it was read. A client that named its version (If-Match) has its answer: 412, that

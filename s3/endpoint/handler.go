@@ -53,7 +53,7 @@ func (x *exchange) serve(now time.Time) error {
 	if x.target, err = parseTarget(x.r, x.h.domain); err != nil {
 		return err
 	}
-	if x.identity, err = x.h.auth.check(x.r, &x.target, now); err != nil {
+	if x.identity, err = x.h.auth.Load().check(x.r, &x.target, now); err != nil {
 		return err
 	}
 	t := &x.target
@@ -97,6 +97,9 @@ func (x *exchange) bucket() error {
 			return x.list()
 		}
 	case http.MethodPut, http.MethodPost, http.MethodDelete:
+		if err := x.refused(); err != nil && !errors.Is(err, origin.ErrUnknownMount) {
+			return err
+		}
 		return notImplemented(operation(x.r, t))
 	default:
 		return x.methodNotAllowed()
@@ -108,7 +111,7 @@ func (x *exchange) bucket() error {
 	if !x.identity.grants.whole(t.bucket) {
 		return x.denied()
 	}
-	return x.forward(opForward)
+	return x.readBucket()
 }
 
 // object dispatches requests on one object.
@@ -120,26 +123,15 @@ func (x *exchange) object() error {
 			x.op = opGet
 			return x.getObject()
 		}
-		return x.forward(opForward)
+		return x.read("GetObject")
 	case http.MethodHead:
 		if objectAllowsHit(x.r, t.query, "HeadObject") {
 			x.op = opHead
 			return x.headObject()
 		}
-		return x.forward(opForward)
-	case http.MethodPut:
-		if !onlyMarker(t.query) || isCopy(x.r.Header) {
-			return notImplemented(operation(x.r, t))
-		}
-		x.op = opPut
-		return x.put()
-	case http.MethodDelete:
-		if !onlyMarker(t.query) {
-			return notImplemented(operation(x.r, t))
-		}
-		return x.forward(opDelete)
-	case http.MethodPost:
-		return notImplemented(operation(x.r, t))
+		return x.read("HeadObject")
+	case http.MethodPut, http.MethodPost, http.MethodDelete:
+		return x.write()
 	}
 	return x.methodNotAllowed()
 }

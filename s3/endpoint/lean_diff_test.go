@@ -470,7 +470,7 @@ func checkSides(t *testing.T, sides [2]*side) {
 	for o, n := range leanNames {
 		lean, general := counted(sides[0].handler.metrics.lean[o]), counted(sides[1].handler.metrics.lean[o])
 		t.Logf("%s: %v", n, lean)
-		if general != 0 || lean < 5 && (o != leanRefused || !sides[0].handler.auth.open) {
+		if general != 0 || lean < 5 && (o != leanRefused || !sides[0].handler.auth.Load().open) {
 			t.Errorf("%s: %v, without the lean way %v", n, lean, general)
 		}
 	}

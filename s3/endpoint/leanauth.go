@@ -6,8 +6,10 @@ import (
 )
 
 // keyMemo is the signing key that last verified a signature, so that a client's next request finds it without a look at the shared cache. An
-// account never changes, and a key belongs to its account, day and region only, so the memo is right for ever.
+// account of an authenticator never changes, and a key belongs to its account, day and region only, so the memo is right for as long as that
+// authenticator is in force.
 type keyMemo struct {
+	of  *authenticator
 	id  keyID
 	mac *mac
 }
@@ -33,7 +35,7 @@ func (a *authenticator) checkLean(q *leanRequest, memo *keyMemo, now time.Time) 
 	}
 	q.signed = signedRequest{headers: q, method: "GET", path: q.path, rawPath: q.rawPath, query: q.query, sig: &q.sig}
 	id := keyID{q.sig.accessKey, q.sig.date, q.sig.region}
-	if memo.mac != nil && memo.id == id {
+	if memo.mac != nil && memo.of == a && memo.id == id {
 		if !q.signed.verify(memo.mac) {
 			return nil
 		}
@@ -49,7 +51,7 @@ func (a *authenticator) checkLean(q *leanRequest, memo *keyMemo, now time.Time) 
 		key.giveBack(m)
 		return nil
 	}
-	memo.id, memo.mac = id.clone(), m
+	memo.of, memo.id, memo.mac = a, id.clone(), m
 	if !cached {
 		a.keys.put(id, key)
 	}

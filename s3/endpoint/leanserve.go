@@ -30,7 +30,7 @@ func (c *leanConn) serve(q *leanRequest) (answered bool, now time.Time, err erro
 		}
 	}()
 	h, m := c.door.o.Handler, c.door.metrics
-	g := h.auth.checkLean(q, &c.s.memo, start)
+	g := h.auth.Load().checkLean(q, &c.s.memo, start)
 	if g == nil || !g.mount(q.bucket) || !g.key(q.bucket, q.key) {
 		m.lean[leanRefused].Inc()
 		return false, start, nil

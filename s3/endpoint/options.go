@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,9 +48,14 @@ func (o *Options) Validate() error {
 	if strings.ContainsAny(o.Domain, "/ ") || strings.HasPrefix(o.Domain, ".") {
 		faults = append(faults, fmt.Errorf("endpoint: domain %q must be a bare host name such as s3.example.internal", o.Domain))
 	}
+	return errors.Join(append(faults, validateCredentials(o.Credentials))...)
+}
+
+func validateCredentials(credentials []Credential) error {
+	var faults []error
 	seen := map[string]bool{}
-	for i := range o.Credentials {
-		c := &o.Credentials[i]
+	for i := range credentials {
+		c := &credentials[i]
 		if c.AccessKeyID == "" || strings.ContainsAny(c.AccessKeyID, ", \t") {
 			faults = append(faults, fmt.Errorf("endpoint: credential %d: access key id must be non-empty, without spaces and commas", i+1))
 		}
@@ -70,12 +76,23 @@ func (o *Options) Validate() error {
 	return errors.Join(faults...)
 }
 
+// SetCredentials puts other keys in the place of those in force, for requests that come from now on; with an error nothing changes. None lets every
+// request in.
+func (h *Handler) SetCredentials(credentials []Credential) error {
+	if err := validateCredentials(credentials); err != nil {
+		return err
+	}
+	h.auth.Store(newAuthenticator(credentials, h.region))
+	return nil
+}
+
 // Handler serves the S3 protocol over a Backend. It is an http.Handler, safe for parallel use; it starts no goroutine and needs no
 // closing. It must be the server's root handler: http.ServeMux would clean the paths, and "a//b" is a key.
 type Handler struct {
 	backend Backend
-	hits    Hits // nil: the backend has none
-	auth    *authenticator
+	hits    Hits   // nil: the backend has none
+	stores  Stores // nil: all mounts speak S3 and take writes
+	auth    atomic.Pointer[authenticator]
 	metrics *metrics
 	log     zerolog.Logger
 	domain  string // lower case, with a leading dot; "" is path style only
@@ -97,14 +114,15 @@ func New(o Options) (*Handler, error) {
 	}
 	h := &Handler{
 		backend: o.Backend,
-		auth:    newAuthenticator(o.Credentials, o.Region),
 		metrics: m,
 		log:     o.Logger.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
 		region:  o.Region,
 		born:    time.Now(),
 		ids:     newRequestIDs(),
 	}
+	h.auth.Store(newAuthenticator(o.Credentials, o.Region))
 	h.hits, _ = o.Backend.(Hits)
+	h.stores, _ = o.Backend.(Stores)
 	if o.Domain != "" {
 		h.domain = "." + strings.ToLower(hostOnly(o.Domain))
 	}

@@ -91,7 +91,7 @@ func (x *exchange) chunkedPayload(out *http.Request, kind string) (*payload, err
 	}
 	c := newChunkReader(x.r.Body, size)
 	c.signed = signed
-	if signed && !x.h.auth.open {
+	if signed && !x.identity.open {
 		if x.identity.signer == nil {
 			return nil, &apiError{status: http.StatusBadRequest, code: "InvalidRequest", message: "A presigned URL cannot carry a streaming payload signature."}
 		}

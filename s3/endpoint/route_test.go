@@ -114,7 +114,7 @@ func TestGrants(t *testing.T) {
 		}
 	}
 	h := newHandler(t, Options{Backend: f})
-	h.auth.everyone = newGrants([]string{"lake/sales", "lake/ops/logs/", "pond"})
+	h.auth.Load().everyone = newGrants([]string{"lake/sales", "lake/ops/logs/", "pond"})
 	for _, c := range []struct {
 		method, target string
 		allowed        bool

@@ -285,7 +285,7 @@ func TestSigningKeyCacheIsBounded(t *testing.T) {
 		r := vectors[0].request()
 		r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "us-east-1", "nowhere", 1))
 		h.ServeHTTP(httptest.NewRecorder(), r)
-		if len(h.auth.keys.keys) != 0 {
+		if len(h.auth.Load().keys.keys) != 0 {
 			t.Error("a signature that did not hold left a key behind")
 		}
 	})

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,6 +25,11 @@ type Options struct {
 	Ready func() error
 	// Status returns what /status prints as JSON, without secrets. Required. Called in parallel.
 	Status func() any
+	// Reload reads the configuration again for POST /reload, and returns what was done, to be printed as JSON; with an error nothing was
+	// changed. nil: there is no such page. Called in parallel.
+	Reload func() (any, error)
+	// Mounts returns what /mounts prints as JSON; ask says whether each origin is asked if it answers. nil: there is no such page. Called in parallel.
+	Mounts func(ctx context.Context, ask bool) any
 	// Title stands on the page at /, such as "alio sidecar v1.0".
 	Title string
 	// Pprof serves /debug/pprof/.
@@ -70,6 +77,12 @@ func New(opts Options) (*Server, error) {
 	s.mux.HandleFunc("GET /readyz", s.readyz)
 	s.mux.HandleFunc("GET /status", s.status)
 	s.mux.HandleFunc("GET /{$}", s.page)
+	if opts.Mounts != nil {
+		s.mux.HandleFunc("GET /mounts", s.mounts)
+	}
+	if opts.Reload != nil { // no page that an operator's browser has open elsewhere may do this
+		s.mux.Handle("POST /reload", http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.reload)))
+	}
 	if opts.Pprof {
 		s.mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		s.mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -121,7 +134,32 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
-	body, err := json.MarshalIndent(s.opts.Status(), "", "  ")
+	s.print(w, http.StatusOK, s.opts.Status())
+}
+
+// mounts tells of the mounts; with ?check=true each origin is asked.
+func (s *Server) mounts(w http.ResponseWriter, r *http.Request) {
+	ask, err := strconv.ParseBool(cmp.Or(r.URL.Query().Get("check"), "false"))
+	if err != nil {
+		text(w, http.StatusBadRequest, "check: want true or false")
+		return
+	}
+	s.print(w, http.StatusOK, s.opts.Mounts(r.Context(), ask))
+}
+
+// reload is 422 if the configuration cannot be used; the answer says why, and that nothing was changed.
+func (s *Server) reload(w http.ResponseWriter, _ *http.Request) {
+	report, err := s.opts.Reload()
+	code := http.StatusOK
+	if err != nil {
+		code = http.StatusUnprocessableEntity
+	}
+	s.print(w, code, report)
+}
+
+// print answers JSON.
+func (s *Server) print(w http.ResponseWriter, code int, v any) {
+	body, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		s.opts.Logger.Error().Err(err).Msg("status cannot be printed")
 		text(w, http.StatusInternalServerError, "status cannot be printed: "+err.Error())
@@ -129,6 +167,7 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
 	w.Write(append(body, '\n')) // a client that went away is no fault of ours
 }
 

@@ -80,6 +80,47 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
+func TestMounts(t *testing.T) {
+	o := options()
+	if w := get(t, o, "GET", "/mounts"); w.Code != 404 {
+		t.Errorf("no mounts to tell of: %d", w.Code)
+	}
+	o.Mounts = func(_ context.Context, ask bool) any { return map[string]bool{"asked": ask} }
+	for path, want := range map[string]string{"/mounts": `"asked": false`, "/mounts?check=true": `"asked": true`, "/mounts?check=maybe": "want true or false"} {
+		if w := get(t, o, "GET", path); !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+func TestReload(t *testing.T) {
+	o := options()
+	if w := get(t, o, "POST", "/reload"); w.Code != 404 {
+		t.Errorf("nothing to reload: %d", w.Code)
+	}
+	var failure error
+	o.Reload = func() (any, error) { return map[string]error{"failed": failure}, failure }
+	if w := get(t, o, "POST", "/reload"); w.Code != 200 || !strings.Contains(w.Body.String(), `"failed": null`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := get(t, o, "GET", "/reload"); w.Code != 405 {
+		t.Errorf("a GET reloads: %d", w.Code)
+	}
+	failure = errors.New("no")
+	if w := get(t, o, "POST", "/reload"); w.Code != 422 {
+		t.Errorf("a reload that fails: %d %s", w.Code, w.Body)
+	}
+	s, err := admin.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w := httptest.NewRequest("POST", "/reload", nil), httptest.NewRecorder()
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	if s.Handler().ServeHTTP(w, r); w.Code != 403 {
+		t.Errorf("a reload that another site's page asks for: %d", w.Code)
+	}
+}
+
 func TestStatusIsJSON(t *testing.T) {
 	var got map[string]string
 	if err := json.Unmarshal(get(t, options(), "GET", "/status").Body.Bytes(), &got); err != nil || got["mount"] != "<lake>" {

@@ -20,6 +20,7 @@ pre { background: #f4f4f4; padding: 1rem; overflow-x: auto; font-size: 13px }
 {{if .NotReady}}<p class="bad">not ready: {{.NotReady}}</p>{{else}}<p class="good">ready</p>{{end}}
 <ul>
 <li><a href="status">status</a>: this page's figures as JSON</li>
+{{if .Mounts}}<li><a href="mounts">mounts</a>: the origins; <a href="mounts?check=true">ask each of them</a></li>{{end}}
 <li><a href="metrics">metrics</a>: for Prometheus</li>
 <li><a href="healthz">healthz</a>: whether the process is alive</li>
 <li><a href="readyz">readyz</a>: whether clients should be sent here</li>
@@ -33,8 +34,8 @@ pre { background: #f4f4f4; padding: 1rem; overflow-x: auto; font-size: 13px }
 func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 	data := struct {
 		Title, NotReady, Status string
-		Pprof                   bool
-	}{Title: s.opts.Title, Pprof: s.opts.Pprof}
+		Pprof, Mounts           bool
+	}{Title: s.opts.Title, Pprof: s.opts.Pprof, Mounts: s.opts.Mounts != nil}
 	if err := s.opts.Ready(); err != nil {
 		data.NotReady = err.Error()
 	}

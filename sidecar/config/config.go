@@ -3,13 +3,15 @@ package config
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/alio-lake/alio/internal/config"
 )
 
 // Config is everything that a sidecar can be told. The zero Config is not usable: begin with Default.
 type Config struct {
-	// The origins, each under the name by which clients ask for it (at the S3 endpoint: the bucket). A sidecar needs at least one.
+	// The origins, each under the name by which clients ask for it (at the S3 endpoint: the bucket). A name such as lake/archive mounts an origin below
+	// another one, or below nothing; the longest name that fits a path answers for it. A sidecar needs at least one.
 	Mounts map[string]Mount `yaml:"mounts"`
 	// The page cache.
 	Cache Cache `yaml:"cache"`
@@ -23,36 +25,6 @@ type Config struct {
 	Log Log `yaml:"log"`
 	// How long requests under way may take to finish after SIGTERM or SIGINT; what is left then is cut off.
 	ShutdownGrace config.Duration `yaml:"shutdown_grace"`
-}
-
-// Mount is one origin under one name.
-type Mount struct {
-	// What is mounted: s3://bucket, or s3://bucket/prefix for a part of it.
-	URI string `yaml:"uri"`
-	// How an S3 origin is reached.
-	S3 S3 `yaml:"s3"`
-	// Repeated attempts after throttling, timeouts and server errors.
-	Retry Retry `yaml:"retry"`
-	// What this sidecar may ask of the origin.
-	Limits Limits `yaml:"limits"`
-}
-
-// S3 says how an S3 origin is reached.
-type S3 struct {
-	// URL of the S3 service, such as https://minio.example.com:9000. Empty: AWS, in the region.
-	Endpoint string `yaml:"endpoint"`
-	// Region to sign for. Empty: what the AWS environment says (AWS_REGION, shared files), else us-east-1.
-	Region string `yaml:"region"`
-	// Put the bucket into the path instead of the host name; most servers other than AWS need it.
-	PathStyle bool `yaml:"path_style"`
-	// Static key. Empty: the AWS default chain (environment, shared files, web identity, container and instance roles).
-	AccessKeyID config.EnvString `yaml:"access_key_id"`
-	// Secret of the static key. Write ${NAME} to take it from the environment.
-	SecretAccessKey config.Secret `yaml:"secret_access_key"`
-	// Session token of a temporary static key. Write ${NAME} to take it from the environment.
-	SessionToken config.Secret `yaml:"session_token"`
-	// Send unsigned requests, for public buckets.
-	Anonymous bool `yaml:"anonymous"`
 }
 
 // Retry is how long and how often an origin is asked again.
@@ -85,6 +57,14 @@ type Cache struct {
 	MetadataShare float64 `yaml:"metadata_share"`
 	// What is kept in memory of objects' versions and of listings, apart from pages.
 	ObjectMemory config.Size `yaml:"object_memory"`
+	// Directory where what is known of objects is kept over restarts, and beyond object_memory, on a local file system, used by nothing else.
+	// Empty: "metadata" in dir (without dir, nothing is kept). off: nothing is kept.
+	MetadataDir string `yaml:"metadata_dir"`
+	// The most that metadata_dir may take, everything counted; in dir, it is taken from size. 0: a 16th of size, at most 4GiB (1GiB is about 10
+	// million objects); below 16MiB nothing is kept.
+	MetadataSize config.Size `yaml:"metadata_size"`
+	// Memory for what metadata_dir holds: blocks of its files, and what is not yet in them.
+	MetadataMemory config.Size `yaml:"metadata_memory"`
 	// What is kept in memory of files' layouts, apart from pages.
 	LayoutMemory config.Size `yaml:"layout_memory"`
 	// Size of one segment file of the disk tier; 0 follows the size (a 32nd of it, at most 64MiB, or more where that would make over 8192 segments).
@@ -123,6 +103,30 @@ func (c *Cache) Dirs() []CacheDir {
 	}
 	return dirs
 }
+
+// Off as Cache.MetadataDir: nothing is kept.
+const Off = "off"
+
+// leastMetadata is the least that a store of metadata works with.
+const leastMetadata = 16 * config.MiB
+
+// Metadata tells where metadata is kept and how much it may take; "": nowhere. inside: that is a part of what Dir may take.
+func (c *Cache) Metadata() (dir string, size config.Size, inside bool) {
+	dir, size = c.MetadataDir, c.MetadataSize
+	if size == 0 {
+		size = min(c.Size/16, 4*config.GiB)
+	}
+	if inside = dir == ""; inside && c.Dir != "" {
+		dir = filepath.Join(c.Dir, metadataName)
+	}
+	if dir == "" || dir == Off || size < leastMetadata {
+		return "", 0, false
+	}
+	return dir, size, inside
+}
+
+// metadataName is the folder of metadata in the first directory of the disk tier, which knows it.
+const metadataName = "metadata"
 
 // Freshness holds the operator's rules.
 type Freshness struct {
@@ -211,6 +215,7 @@ func Default() *Config {
 			Memory:          256 * config.MiB,
 			MetadataShare:   0.5,
 			ObjectMemory:    64 * config.MiB,
+			MetadataMemory:  32 * config.MiB,
 			LayoutMemory:    32 * config.MiB,
 			WriteQueue:      64 * config.MiB,
 			FillSpan:        16 * config.MiB,
@@ -224,17 +229,6 @@ func Default() *Config {
 		ShutdownGrace: 10 * second,
 	}
 }
-
-// DefaultMount returns a Mount with every default and no URI.
-func DefaultMount() Mount {
-	return Mount{
-		Retry:  Retry{Attempts: 6, MaxElapsed: 30 * second},
-		Limits: Limits{Concurrency: 64},
-	}
-}
-
-// SetDefaults makes each mount of a file start from the defaults.
-func (m *Mount) SetDefaults() { *m = DefaultMount() }
 
 const (
 	millisecond = config.Duration(1e6)

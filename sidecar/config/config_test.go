@@ -17,6 +17,7 @@ import (
 const defaults = `mounts:
   lake:
     uri: s3://bucket
+    writes: ""
     s3:
       endpoint: ""
       region: ""
@@ -25,6 +26,23 @@ const defaults = `mounts:
       secret_access_key: ""
       session_token: ""
       anonymous: false
+    gcs:
+      endpoint: ""
+      credentials_file: ""
+      anonymous: false
+      user_project: ""
+    hdfs:
+      conf_dir: ""
+      user: ""
+      principal: ""
+      keytab: ""
+      credential_cache: ""
+      krb5_conf: ""
+      service_principal: ""
+      data_transfer_protection: ""
+      use_datanode_hostname: false
+      clients: 16
+      buffer: 2MiB
     retry:
       attempts: 6
       max_elapsed: 30s
@@ -38,6 +56,9 @@ cache:
   memory: 256MiB
   metadata_share: 0.5
   object_memory: 64MiB
+  metadata_dir: ""
+  metadata_size: "0"
+  metadata_memory: 32MiB
   layout_memory: 32MiB
   segment_size: "0"
   write_queue: 64MiB
@@ -88,9 +109,31 @@ mounts:
       session_token: token
     retry: {attempts: 2, max_elapsed: 3s}
     limits: {concurrency: 8, bandwidth: 100MiB}
+    writes: read_only
   open:
     uri: s3://public
     s3: {anonymous: true}
+  lake/archive:
+    uri: gs://archive
+    gcs: {endpoint: 'https://gcs.example.com', credentials_file: /etc/alio/gcs.json, user_project: billing}
+  sea:
+    uri: gs://open
+    gcs: {anonymous: true}
+  hadoop:
+    uri: hdfs://cluster/warehouse
+    hdfs:
+      conf_dir: /etc/hadoop/conf
+      principal: alio@EXAMPLE.COM
+      keytab: /etc/alio/alio.keytab
+      krb5_conf: /etc/alio/krb5.conf
+      service_principal: nn/_HOST@EXAMPLE.COM
+      data_transfer_protection: privacy
+      use_datanode_hostname: true
+      clients: 4
+      buffer: 1MiB
+  old:
+    uri: hdfs://nn1:8020,nn2:8020
+    hdfs: {user: alio, credential_cache: /tmp/krb5cc_0}
 cache:
   dir: /var/cache/alio
   size: 1TiB
@@ -100,6 +143,9 @@ cache:
   memory: 1GiB
   metadata_share: 0.3
   object_memory: 100MB
+  metadata_dir: /ssd0/known
+  metadata_size: 3GiB
+  metadata_memory: 64MiB
   layout_memory: 10MB
   segment_size: 256MiB
   write_queue: 32MiB

@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -58,91 +56,6 @@ func oneOf(f *config.Faults, path, value string, allowed ...string) {
 	f.Add(path, "%q is unknown: want one of %s", value, strings.Join(names, ", "))
 }
 
-func (c *Config) validateMounts(f *config.Faults) {
-	if len(c.Mounts) == 0 {
-		f.Add("mounts", "there is no mount: name at least one origin, with --mount lake=s3://bucket or under mounts: in the config file")
-	}
-	names := make([]string, 0, len(c.Mounts))
-	for name := range c.Mounts {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		m := c.Mounts[name]
-		m.validate(f, "mounts."+name, name)
-	}
-}
-
-func (m *Mount) validate(f *config.Faults, path, name string) {
-	if !mountName(name) {
-		f.Add(path, "%q cannot be a mount's name: use 1 to 63 of a-z, 0-9, '-', '.', '_', with a letter or digit at each end", name)
-	}
-	if _, _, err := SplitURI(m.URI); err != nil {
-		f.Add(path+".uri", "%v", err)
-	}
-	m.S3.validate(f, path+".s3")
-	if m.Retry.Attempts < 1 {
-		f.Add(path+".retry.attempts", "%d is too few: 1 asks once and never again", m.Retry.Attempts)
-	}
-	if m.Retry.MaxElapsed == config.Forever {
-		f.Add(path+".retry.max_elapsed", "forever would hold readers without end: give a duration, such as 30s")
-	}
-	if m.Limits.Concurrency < 1 {
-		f.Add(path+".limits.concurrency", "%d is too few: the origin could never be asked; 64 is the default", m.Limits.Concurrency)
-	}
-}
-
-// mountName tells whether a name can serve as an S3 bucket and as a host name's label.
-func mountName(name string) bool {
-	edge := func(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
-	if len(name) < 1 || len(name) > 63 || !edge(name[0]) || !edge(name[len(name)-1]) {
-		return false
-	}
-	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-._") == ""
-}
-
-func (s *S3) validate(f *config.Faults, path string) {
-	if s.Endpoint != "" {
-		u, err := url.Parse(s.Endpoint)
-		switch {
-		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "":
-			f.Add(path+".endpoint", "%q is no URL of a service: write http://host:port or https://host", s.Endpoint)
-		case u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
-			f.Add(path+".endpoint", "%q holds more than scheme, host and port: the bucket belongs in uri, keys in access_key_id and secret_access_key", u.Redacted())
-		}
-	}
-	id, secret := s.AccessKeyID != "", s.SecretAccessKey != ""
-	switch {
-	case id && !secret:
-		f.Add(path+".secret_access_key", "is missing beside access_key_id")
-	case secret && !id:
-		f.Add(path+".access_key_id", "is missing beside secret_access_key")
-	case s.SessionToken != "" && !id:
-		f.Add(path+".session_token", "needs access_key_id and secret_access_key beside it")
-	case s.Anonymous && id:
-		f.Add(path+".anonymous", "contradicts access_key_id: remove one of them")
-	}
-}
-
-// SplitURI cuts a mount's uri into bucket and prefix; the prefix has no slash at its ends.
-func SplitURI(uri string) (bucket, prefix string, err error) {
-	rest, ok := strings.CutPrefix(uri, "s3://")
-	if !ok {
-		return "", "", fmt.Errorf("%q is no origin this build can mount: write s3://bucket or s3://bucket/prefix", uri)
-	}
-	bucket, prefix, _ = strings.Cut(rest, "/")
-	if bucket == "" || strings.ContainsAny(bucket, "?#@: ") {
-		return "", "", fmt.Errorf("%q names no bucket: write s3://bucket or s3://bucket/prefix", uri)
-	}
-	prefix = strings.TrimSuffix(prefix, "/")
-	for _, part := range strings.Split(prefix, "/") {
-		if prefix != "" && (part == "" || part == "." || part == "..") {
-			return "", "", fmt.Errorf("%q has an empty, . or .. part in its prefix", uri)
-		}
-	}
-	return bucket, prefix, nil
-}
-
 func (c *Cache) validate(f *config.Faults) {
 	if c.Dir != "" {
 		c.validateDisk(f)
@@ -154,6 +67,7 @@ func (c *Cache) validate(f *config.Faults) {
 		f.Add("cache.metadata_share", "%v is no share: want more than 0 and at most 1, such as 0.5", c.MetadataShare)
 	}
 	atLeast(f, "cache.object_memory", c.ObjectMemory, config.MiB, "versions of objects have to be kept somewhere")
+	c.validateMetadata(f)
 	atLeast(f, "cache.layout_memory", c.LayoutMemory, config.MiB, "one wide file's layout can take that much")
 	atLeast(f, "cache.fill_span", c.FillSpan, config.MiB, "a page can be that large")
 	if c.FillMemory < c.FillSpan {
@@ -162,6 +76,27 @@ func (c *Cache) validate(f *config.Faults) {
 	if c.FirstReadMemory < c.FillSpan {
 		f.Add("cache.first_read_memory", "%s is less than one read of cache.fill_span (%s)", c.FirstReadMemory, c.FillSpan)
 	}
+}
+
+func (c *Cache) validateMetadata(f *config.Faults) {
+	if c.MetadataDir == Off {
+		return
+	}
+	if strings.HasPrefix(c.MetadataDir, "~") {
+		f.Add("cache.metadata_dir", "%q starts with ~, which only a shell expands: write the whole path", c.MetadataDir)
+	}
+	for _, d := range c.Dirs() {
+		if rel, err := filepath.Rel(d.Dir, c.MetadataDir); err == nil && c.MetadataDir != "" && filepath.IsLocal(rel) {
+			f.Add("cache.metadata_dir", "%q lies in the cache directory %s: leave it empty, which gives it a place there, or give it one outside", c.MetadataDir, d.Dir)
+		}
+	}
+	if c.MetadataSize != 0 {
+		atLeast(f, "cache.metadata_size", c.MetadataSize, leastMetadata, "the store needs room for two generations; metadata_dir: off keeps nothing")
+	}
+	if _, size, inside := c.Metadata(); inside && size > c.Size/2 {
+		f.Add("cache.metadata_size", "%s is more than half of cache.size (%s), from which it is taken: make it smaller, or give it a metadata_dir outside of cache.dir", size, c.Size)
+	}
+	atLeast(f, "cache.metadata_memory", c.MetadataMemory, 4*config.MiB, "the store works with blocks of several kilobytes")
 }
 
 func (c *Cache) validateDisk(f *config.Faults) {
@@ -248,7 +183,7 @@ func (d *S3Door) validate(f *config.Faults, mounts map[string]Mount) {
 		}
 		for j, m := range c.Mounts {
 			name, folder, _ := strings.Cut(m, "/")
-			if _, ok := mounts[name]; !ok {
+			if !mounted(mounts, name) {
 				f.Add(fmt.Sprintf("%s.mounts[%d]", at, j), "there is no mount %q", name)
 			} else if strings.HasPrefix(folder, "/") || strings.Contains(folder, "//") {
 				f.Add(fmt.Sprintf("%s.mounts[%d]", at, j), "%q has an empty part: write mount or mount/folder", m)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	units "github.com/alio-lake/alio/internal/config"
 	"github.com/alio-lake/alio/sidecar/config"
 )
 
@@ -30,7 +31,8 @@ func faultsOf(t *testing.T, text string) string {
 func TestValidateReportsEveryFault(t *testing.T) {
 	text := `mounts:
   Lake!:
-    uri: hdfs://nn
+    uri: ftp://nn
+    writes: maybe
     s3: {endpoint: localhost, access_key_id: a}
     retry: {attempts: 0, max_elapsed: forever}
     limits: {concurrency: 0}
@@ -65,15 +67,15 @@ log: {level: loud, format: xml}
 shutdown_grace: forever
 `
 	want := []string{
-		"f:2: mounts.Lake!: ", "f:3: mounts.Lake!.uri: ", "f:4: mounts.Lake!.s3.endpoint: ", "f:4: mounts.Lake!.s3.secret_access_key: ",
-		"f:5: mounts.Lake!.retry.attempts: ", "f:5: mounts.Lake!.retry.max_elapsed: ", "f:6: mounts.Lake!.limits.concurrency: ",
-		"f:8: cache.dir: ", "f:9: cache.size: ", "f:10: cache.memory: ", "f:11: cache.metadata_share: ", "f:12: cache.object_memory: ",
-		"f:13: cache.layout_memory: ", "f:14: cache.segment_size: ", "f:15: cache.write_queue: ", "f:16: cache.fill_span: ",
-		"f:17: cache.fill_memory: ", "f:18: cache.first_read_memory: ", "f:19: cache.read_deadline: ",
-		"f:22: freshness.rules[0].path: ", "f:22: freshness.rules[0].answers[0]: ", "f:23: freshness.rules[1].path: ",
-		"f:27: doors.s3.domain: ", "f:28: doors.s3.tls: ", "f:30: doors.s3.credentials[0].secret_access_key: ",
-		"f:30: doors.s3.credentials[0].mounts[0]: ", "f:31: doors.s3.credentials[1].access_key_id: ", "f:32: doors.s3.credentials[2].access_key_id: ",
-		"f:33: admin.listen: ", "f:34: log.level: ", "f:34: log.format: ", "f:35: shutdown_grace: ",
+		"f:2: mounts.Lake!: ", "f:3: mounts.Lake!.uri: ", "f:4: mounts.Lake!.writes: ", "f:5: mounts.Lake!.s3.endpoint: ", "f:5: mounts.Lake!.s3.secret_access_key: ",
+		"f:6: mounts.Lake!.retry.attempts: ", "f:6: mounts.Lake!.retry.max_elapsed: ", "f:7: mounts.Lake!.limits.concurrency: ",
+		"f:9: cache.dir: ", "f:10: cache.size: ", "f:11: cache.memory: ", "f:12: cache.metadata_share: ", "f:13: cache.object_memory: ",
+		"f:14: cache.layout_memory: ", "f:15: cache.segment_size: ", "f:16: cache.write_queue: ", "f:17: cache.fill_span: ",
+		"f:18: cache.fill_memory: ", "f:19: cache.first_read_memory: ", "f:20: cache.read_deadline: ",
+		"f:23: freshness.rules[0].path: ", "f:23: freshness.rules[0].answers[0]: ", "f:24: freshness.rules[1].path: ",
+		"f:28: doors.s3.domain: ", "f:29: doors.s3.tls: ", "f:31: doors.s3.credentials[0].secret_access_key: ",
+		"f:31: doors.s3.credentials[0].mounts[0]: ", "f:32: doors.s3.credentials[1].access_key_id: ", "f:33: doors.s3.credentials[2].access_key_id: ",
+		"f:34: admin.listen: ", "f:35: log.level: ", "f:35: log.format: ", "f:36: shutdown_grace: ",
 	}
 	got := strings.Split(faultsOf(t, text), "\n")
 	for _, line := range got {
@@ -98,7 +100,10 @@ func TestValidateSingle(t *testing.T) {
 		"mounts: {lake: {uri: 's3://b/x/'}}":   "",
 		"mounts: {lake: {uri: 's3://b?x'}}":    "names no bucket",
 		"mounts: {-lake: {uri: 's3://b'}}":     "cannot be a mount's name",
-		"mounts: {a/b: {uri: 's3://b'}}":       "cannot be a mount's name",
+		"mounts: {a/b: {uri: 's3://b'}}":       "",
+		"mounts: {a//b: {uri: 's3://b'}}":      "cannot be a mount's name",
+		"mounts: {a/B: {uri: 's3://b'}}":       `"B" cannot be a mount's name`,
+		"mounts: {a/..: {uri: 's3://b'}}":      "cannot be a mount's name",
 		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'http://h/b'}}}":                                                 "holds more than scheme, host and port",
 		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'http://u:pw@h'}}}":                                              "http://u:xxxxx@h",
 		"mounts: {lake: {uri: 's3://b', s3: {endpoint: 'https://h:1/'}}}":                                               "",
@@ -135,6 +140,43 @@ func TestValidateSingle(t *testing.T) {
 	}
 }
 
+func TestKindsOfOrigin(t *testing.T) {
+	for text, want := range map[string]string{
+		"{uri: 'gs://bucket/folder'}":                                                "",
+		"{uri: 'gs:///folder'}":                                                      "names no bucket: write gs://",
+		"{uri: 'hdfs://nn1:8020,nn2:8020/warehouse'}":                                "",
+		"{uri: 'hdfs://lake', hdfs: {conf_dir: /etc/hadoop, user: alio}}":            "",
+		"{uri: 'hdfs://'}":                                                           "names no NameNode",
+		"{uri: 'hdfs://me@nn:8020'}":                                                 "names no NameNode",
+		"{uri: 'viewfs://x'}":                                                        "no origin this build can mount",
+		"{uri: 'gs://b', s3: {region: r}}":                                           "s3: speaks of s3://",
+		"{uri: 's3://b', hdfs: {user: u}}":                                           "hdfs: speaks of hdfs://",
+		"{uri: 's3://b', gcs: {anonymous: true}}":                                    "gcs: speaks of gs://",
+		"{uri: 'gs://b', gcs: {endpoint: 'http://h:1'}}":                             "in the clear",
+		"{uri: 'gs://b', gcs: {endpoint: 'http://h:1', anonymous: true}}":            "",
+		"{uri: 'gs://b', gcs: {endpoint: 'https://h/x'}}":                            "holds more than scheme",
+		"{uri: 'gs://b', gcs: {credentials_file: f, anonymous: true}}":               "contradicts credentials_file",
+		"{uri: 'hdfs://nn', hdfs: {principal: a@B}}":                                 "keytab: is missing",
+		"{uri: 'hdfs://nn', hdfs: {keytab: k}}":                                      "principal: is missing",
+		"{uri: 'hdfs://nn', hdfs: {principal: a@B, keytab: k, credential_cache: c}}": "contradicts keytab",
+		"{uri: 'hdfs://nn', hdfs: {data_transfer_protection: some}}":                 "data_transfer_protection",
+		"{uri: 'hdfs://nn', hdfs: {clients: 0}}":                                     "clients: 0 is too few",
+		"{uri: 'hdfs://nn', hdfs: {buffer: 1}}":                                      "buffer: 1 is too little",
+		"{uri: 's3://b', writes: sometimes}":                                         "want one of read_only, pass_through",
+	} {
+		if got := faultsOf(t, "mounts: {lake: "+text+"}\n"); (want == "") != (got == "") || !strings.Contains(got, want) {
+			t.Errorf("%s\n got %s\nwant %s", text, got, want)
+		}
+	}
+	for text, want := range map[string]string{"s3://b": config.PassThrough, "gs://b": config.ReadOnly, "hdfs://nn": config.ReadOnly} {
+		m := config.Mount{URI: text}
+		other := config.Mount{URI: text, Writes: map[string]string{config.ReadOnly: config.PassThrough, config.PassThrough: config.ReadOnly}[want]}
+		if m.WritePolicy() != want || other.WritePolicy() != other.Writes {
+			t.Errorf("%s: writes are %s by default and %s when that is said", text, m.WritePolicy(), other.WritePolicy())
+		}
+	}
+}
+
 func TestSplitURI(t *testing.T) {
 	for uri, want := range map[string][2]string{"s3://b": {"b", ""}, "s3://b/": {"b", ""}, "s3://b/a/c/": {"b", "a/c"}, "s3://my.b-1/x": {"my.b-1", "x"}} {
 		b, p, err := config.SplitURI(uri)
@@ -159,5 +201,46 @@ func TestDirectoriesOfTheDiskTier(t *testing.T) {
 	c := config.Cache{Dir: "/a", Size: 7, MoreDirs: []config.CacheDir{{Dir: "/b"}, {Dir: "/c", Size: 9}}}
 	if got, want := c.Dirs(), []config.CacheDir{{Dir: "/a", Size: 7}, {Dir: "/b", Size: 7}, {Dir: "/c", Size: 9}}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestMetadataDirectories(t *testing.T) {
+	const head = "mounts: {lake: {uri: s3://b}}\ncache: {dir: /c, size: 10GiB, "
+	for _, c := range []struct{ text, want string }{
+		{"metadata_dir: off}", ""},
+		{"metadata_dir: /elsewhere, metadata_size: 100GiB}", ""},
+		{"metadata_size: 5GiB}", ""},
+		{"metadata_size: 6GiB}", "cache.metadata_size: 6GiB is more than half"},
+		{"metadata_size: 1MiB}", "cache.metadata_size: 1MiB is too little"},
+		{"metadata_dir: /c/segments}", "lies in the cache directory"},
+		{"metadata_dir: /c}", "lies in the cache directory"},
+		{"metadata_dir: ~/m}", "only a shell expands"},
+		{"metadata_memory: 1}", "cache.metadata_memory: 1 is too little"},
+	} {
+		if got := faultsOf(t, head+c.text); !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
+			t.Errorf("%s: %q, want %q", c.text, got, c.want)
+		}
+	}
+}
+
+func TestWhereMetadataIs(t *testing.T) {
+	for _, c := range []struct {
+		cache  config.Cache
+		dir    string
+		size   units.Size
+		inside bool
+	}{
+		{config.Cache{Dir: "/c", Size: 16 * units.GiB}, "/c/metadata", units.GiB, true},
+		{config.Cache{Dir: "/c", Size: 1024 * units.GiB}, "/c/metadata", 4 * units.GiB, true},
+		{config.Cache{Dir: "/c", Size: 64 * units.MiB}, "", 0, false},
+		{config.Cache{Dir: "/c", Size: 64 * units.MiB, MetadataSize: 20 * units.MiB}, "/c/metadata", 20 * units.MiB, true},
+		{config.Cache{Dir: "/c", Size: 16 * units.GiB, MetadataDir: "/m"}, "/m", units.GiB, false},
+		{config.Cache{Dir: "/c", Size: 16 * units.GiB, MetadataDir: config.Off}, "", 0, false},
+		{config.Cache{Size: 16 * units.GiB}, "", 0, false},
+		{config.Cache{Size: 16 * units.GiB, MetadataDir: "/m"}, "/m", units.GiB, false},
+	} {
+		if dir, size, inside := c.cache.Metadata(); dir != c.dir || size != c.size || inside != c.inside {
+			t.Errorf("%+v: %q, %s, %v", c.cache, dir, size, inside)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package freshness
 import (
 	"container/list"
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,12 @@ type Options[T any] struct {
 	Merge func(prev, next T) T
 	// Keep tells whether an error is an answer worth keeping (not found), rather than a failure to get one.
 	Keep func(error) bool
+	// Store keeps what does not fit into memory; nil: nothing does.
+	Store Store[T]
+	// Persist tells whether the Store is to have an answer. Required with a Store.
+	Persist func(key string, a Answer[T]) bool
+	// Same tells whether an answer says no more than the one before it, but for the time. Required with a Store.
+	Same func(prev, next T) bool
 }
 
 // Book keeps the newest answer for each key. All methods may be called in parallel.
@@ -41,9 +48,12 @@ type Book[T any] struct {
 	mu struct {
 		sync.Mutex
 		entries map[string]*list.Element // of *entry[T]
-		lru     *list.List               // front: most recently used
-		bytes   int64
-		calls   map[string]*call[T] // at most one in flight for each key
+		lru     *list.List               // what was asked for; front: most recently used
+		hints   *list.List               // what came by Hint and was not asked for yet; front: the newest
+		bytes   int64                    // of both
+		hinted  int64                    // of hints
+		calls   map[string]*call[T]      // at most one in flight for each key
+		loads   map[string]*loading      // at most one in flight for each key
 	}
 	fences fenceLog
 }
@@ -55,6 +65,10 @@ type entry[T any] struct {
 	answer atomic.Pointer[Answer[T]]
 	used   atomic.Bool // a Watch was asked since the entry was last looked at for eviction
 	weight int64
+	hint   bool // it is in hints
+
+	written bool      // the Store has the answer, but for its time
+	stored  time.Time // the time that the Store has
 }
 
 // call is one request in flight. Its fields but done are guarded by the book's mutex until done is closed.
@@ -71,8 +85,9 @@ type call[T any] struct {
 func NewBook[T any](opts Options[T]) *Book[T] {
 	b := &Book[T]{opts: opts}
 	b.mu.entries = make(map[string]*list.Element)
-	b.mu.lru = list.New()
+	b.mu.lru, b.mu.hints = list.New(), list.New()
 	b.mu.calls = make(map[string]*call[T])
+	b.mu.loads = make(map[string]*loading)
 	b.fences.init()
 	return b
 }
@@ -86,11 +101,18 @@ func NewBook[T any](opts Options[T]) *Book[T] {
 func (b *Book[T]) Get(ctx context.Context, key string, maxAge func(Answer[T]) time.Duration,
 	ask func(context.Context) (T, error)) (answer Answer[T], asked bool, err error) {
 	arrived := time.Now()
-	for {
+	for looked := b.opts.Store == nil; ; {
 		b.mu.Lock()
-		if a, ok := b.peekLocked(key); ok && young(a, arrived, maxAge) {
+		a, ok := b.peekLocked(key)
+		if ok && young(a, arrived, maxAge) {
 			b.mu.Unlock()
 			return a, false, a.Err
+		}
+		if !ok && !looked {
+			b.mu.Unlock()
+			b.load(key)
+			looked = true
+			continue
 		}
 		c, joined := b.mu.calls[key]
 		if !joined {
@@ -156,7 +178,7 @@ func (b *Book[T]) finish(key string, c *call[T], a Answer[T]) {
 		delete(b.mu.calls, key)
 	}
 	if !c.fenced && b.isAnswer(a.Err) {
-		b.keepLocked(key, a)
+		b.keepLocked(key, a, false)
 	}
 	close(c.done)
 }
@@ -188,8 +210,21 @@ func (b *Book[T]) peekLocked(key string) (Answer[T], bool) {
 	if !ok {
 		return Answer[T]{}, false
 	}
-	b.mu.lru.MoveToFront(el)
+	b.touchLocked(el)
 	return *el.Value.(*entry[T]).answer.Load(), true
+}
+
+// touchLocked notes that somebody asked for an entry.
+func (b *Book[T]) touchLocked(el *list.Element) {
+	e := el.Value.(*entry[T])
+	if !e.hint {
+		b.mu.lru.MoveToFront(el)
+		return
+	}
+	b.mu.hints.Remove(el)
+	b.mu.hinted -= e.weight
+	e.hint = false
+	b.mu.entries[e.key] = b.mu.lru.PushFront(e)
 }
 
 // Watch follows what a Book keeps of one key, without a lock, for readers that come back to it again and again.
@@ -223,30 +258,61 @@ func (b *Book[T]) Confirm(key string, v T, sent time.Time) {
 	if b.fences.overtakes(key, sent) {
 		return
 	}
-	b.keepLocked(key, Answer[T]{Value: v, Sent: sent})
+	b.keepLocked(key, Answer[T]{Value: v, Sent: sent}, false)
 }
 
-func (b *Book[T]) keepLocked(key string, a Answer[T]) {
+// keepLocked records an answer, unless a newer one is kept. A hint changes nothing in what is thought of how much the key is wanted.
+func (b *Book[T]) keepLocked(key string, a Answer[T], hint bool) {
 	el, ok := b.mu.entries[key]
-	if ok {
-		e := el.Value.(*entry[T])
-		prev := e.answer.Load()
-		if a.Sent.Before(prev.Sent) {
-			return
-		}
-		if b.opts.Merge != nil && a.Err == nil && prev.Err == nil {
-			a.Value = b.opts.Merge(prev.Value, a.Value)
-		}
-		b.mu.bytes -= e.weight
-		e.answer.Store(&a)
-		e.weight = b.opts.Weigh(key, a.Value)
-		b.mu.bytes += e.weight
-		b.mu.lru.MoveToFront(el)
+	if !ok {
+		b.storeLocked(b.insertLocked(key, a, hint), a)
+		b.shrinkLocked()
+		return
+	}
+	e := el.Value.(*entry[T])
+	prev := e.answer.Load()
+	if a.Sent.Before(prev.Sent) {
+		return
+	}
+	if b.opts.Merge != nil && a.Err == nil && prev.Err == nil {
+		a.Value = b.opts.Merge(prev.Value, a.Value)
+	}
+	if b.opts.Store != nil && (a.Err != nil || prev.Err != nil || !b.opts.Same(prev.Value, a.Value)) {
+		e.written = false
+	}
+	e.answer.Store(&a)
+	b.weighLocked(e, b.opts.Weigh(key, a.Value)-e.weight)
+	if !hint {
+		b.touchLocked(el)
+	}
+	b.storeLocked(e, a)
+	b.shrinkLocked()
+}
+
+func (b *Book[T]) insertLocked(key string, a Answer[T], hint bool) *entry[T] {
+	e := &entry[T]{key: key, hint: hint, stored: a.Sent}
+	e.answer.Store(&a)
+	if hint {
+		b.mu.entries[key] = b.mu.hints.PushFront(e)
 	} else {
-		e := &entry[T]{key: key, weight: b.opts.Weigh(key, a.Value)}
-		e.answer.Store(&a)
 		b.mu.entries[key] = b.mu.lru.PushFront(e)
-		b.mu.bytes += e.weight
+	}
+	b.weighLocked(e, b.opts.Weigh(key, a.Value))
+	return e
+}
+
+func (b *Book[T]) weighLocked(e *entry[T], more int64) {
+	e.weight += more
+	b.mu.bytes += more
+	if e.hint {
+		b.mu.hinted += more
+	}
+}
+
+// shrinkLocked takes out what is over the limits: of hints beyond their quarter, then of hints at all, then what was used least recently.
+func (b *Book[T]) shrinkLocked() {
+	for b.mu.hints.Len() > 0 && (b.mu.hinted > b.opts.Limit/4 || b.mu.bytes > b.opts.Limit) {
+		b.evictLocked(b.mu.hints.Back())
 	}
 	for b.mu.bytes > b.opts.Limit && b.mu.lru.Len() > 0 {
 		oldest := b.mu.lru.Back()
@@ -254,33 +320,38 @@ func (b *Book[T]) keepLocked(key string, a Answer[T]) {
 			b.mu.lru.MoveToFront(oldest) // a Watch does not move it, so it gets a second chance here
 			continue
 		}
-		b.removeLocked(oldest)
+		b.evictLocked(oldest)
 	}
+}
+
+func (b *Book[T]) evictLocked(el *list.Element) {
+	b.leaveLocked(el.Value.(*entry[T]))
+	b.removeLocked(el)
 }
 
 func (b *Book[T]) removeLocked(el *list.Element) {
 	e := el.Value.(*entry[T])
-	b.mu.lru.Remove(el)
+	if e.hint {
+		b.mu.hints.Remove(el)
+	} else {
+		b.mu.lru.Remove(el)
+	}
 	delete(b.mu.entries, e.key)
-	b.mu.bytes -= e.weight
+	b.weighLocked(e, -e.weight)
 	e.answer.Store(nil)
 }
 
-// Drop forgets what is known of a key; a request in flight is not disturbed.
-func (b *Book[T]) Drop(key string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if el, ok := b.mu.entries[key]; ok {
-		b.removeLocked(el)
-	}
-}
-
 // Fence says that the key is being written or has just been: whatever was sent for until now is no answer for anyone who comes from now on.
-func (b *Book[T]) Fence(key string) {
+// durable returns when no later process will take it for one either; who is about to write waits for that.
+func (b *Book[T]) Fence(key string) (durable func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.fences.raise(key, time.Now())
 	b.fenceLocked(key)
+	if b.opts.Store == nil {
+		return func() {}
+	}
+	return b.opts.Store.Forget(key)
 }
 
 func (b *Book[T]) fenceLocked(key string) {
@@ -294,10 +365,14 @@ func (b *Book[T]) fenceLocked(key string) {
 }
 
 // FenceAll raises a fence on every key for which match is true, among the kept ones and those being asked for. Keys that are only ever
-// recorded by Get need no other fence than this.
+// recorded by Get need no other fence than this, where there is no Store.
 func (b *Book[T]) FenceAll(match func(key string) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.fenceAllLocked(match)
+}
+
+func (b *Book[T]) fenceAllLocked(match func(key string) bool) {
 	var hit []string
 	for key := range b.mu.entries {
 		if match(key) {
@@ -314,18 +389,22 @@ func (b *Book[T]) FenceAll(match func(key string) bool) {
 	}
 }
 
-// FenceBelow raises a fence on every key for which match is true, known or not: besides what FenceAll does, no answer that was sent for
+// FenceBelow raises a fence on every key that begins with prefix, known or not: besides what FenceAll does, no answer that was sent for
 // until now is recorded by Confirm any more, whatever its key. That costs requests, never a stale answer.
-func (b *Book[T]) FenceBelow(match func(key string) bool) {
+func (b *Book[T]) FenceBelow(prefix string) (durable func()) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.fences.raiseAll(time.Now())
-	b.mu.Unlock()
-	b.FenceAll(match)
+	b.fenceAllLocked(func(key string) bool { return strings.HasPrefix(key, prefix) })
+	if b.opts.Store == nil {
+		return func() {}
+	}
+	return b.opts.Store.ForgetBelow(prefix)
 }
 
 // Usage returns how many answers are kept and the bytes they take by Weigh.
 func (b *Book[T]) Usage() (answers int, bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.mu.lru.Len(), b.mu.bytes
+	return len(b.mu.entries), b.mu.bytes
 }

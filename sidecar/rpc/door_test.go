@@ -301,3 +301,22 @@ func TestListenUnix(t *testing.T) {
 		}
 	}
 }
+
+// TestTokensThatChange has a token taken away while a connection that has used it is open.
+func TestTokensThatChange(t *testing.T) {
+	r := newRig(t, func(p *parts) { p.rpc.Tokens = []Token{{Name: "a", Secret: "secret-a"}} })
+	address := r.listenTCP()
+	c := r.withToken(address, "secret-a")
+	_, err := c.Status(ctxOf(t), &apiv1.StatusRequest{})
+	check(t, err)
+	if err := r.server.SetTokens([]Token{{Name: "b"}}); err == nil {
+		t.Error("a token without a secret was taken")
+	}
+	_, err = c.Status(ctxOf(t), &apiv1.StatusRequest{})
+	check(t, err)
+	check(t, r.server.SetTokens([]Token{{Name: "b", Secret: "secret-b"}}))
+	_, err = c.Status(ctxOf(t), &apiv1.StatusRequest{})
+	wantCode(t, "a token that was taken away", err, codes.Unauthenticated)
+	_, err = r.withToken(address, "secret-b").Status(ctxOf(t), &apiv1.StatusRequest{})
+	check(t, err)
+}

@@ -147,8 +147,18 @@ func (o Options) Validate() error {
 	fault(o.PutBytes < cache.MaxPage || o.PutBytes > 16<<20, "put bytes of %d: give at least the largest page (%d) and at most 16 MiB", o.PutBytes, cache.MaxPage)
 	fault(o.SendMemory < cache.MaxPage, "send memory of %d bytes cannot hold the largest page (%d)", o.SendMemory, cache.MaxPage)
 	fault(o.ClaimDeadline < time.Millisecond || o.ClaimDeadline > time.Hour, "claim deadline %v: give 1ms to 1h, such as 10s", o.ClaimDeadline)
+	return errors.Join(append(faults, validateTokens(o.Tokens))...)
+}
+
+func validateTokens(tokens []Token) error {
+	var faults []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf("rpc: "+format, args...))
+		}
+	}
 	names, secrets := map[string]bool{}, map[string]bool{}
-	for i, t := range o.Tokens {
+	for i, t := range tokens {
 		fault(t.Name == "", "token %d has no name", i+1)
 		fault(t.Name != "" && names[t.Name], "two tokens are named %q", t.Name)
 		fault(t.Secret == "", "token %q is empty", t.Name)

@@ -230,11 +230,22 @@ type account struct {
 	id  *identity
 }
 
-func (s *Server) makeAccounts() {
-	for _, t := range s.opts.Tokens {
-		s.accounts = append(s.accounts, account{sum: sha256.Sum256([]byte(t.Secret)),
+func (s *Server) setAccounts(tokens []Token) {
+	var accounts []account
+	for _, t := range tokens {
+		accounts = append(accounts, account{sum: sha256.Sum256([]byte(t.Secret)),
 			id: s.identity("token "+t.Name, "token:"+t.Name, access.New(t.Mounts))})
 	}
+	s.accounts.Store(&accounts)
+}
+
+// SetTokens puts other tokens in the place of those in force, for calls that come from now on; with an error nothing changes.
+func (s *Server) SetTokens(tokens []Token) error {
+	if err := validateTokens(tokens); err != nil {
+		return err
+	}
+	s.setAccounts(tokens)
+	return nil
 }
 
 // identify says who makes a call. The error is a status that shows the way out and no secret.
@@ -265,9 +276,10 @@ func (s *Server) identify(ctx context.Context, md metadata.MD) (*identity, *conn
 	}
 	sum := sha256.Sum256([]byte(secret))
 	var id *identity
-	for i := range s.accounts {
-		if subtle.ConstantTimeCompare(sum[:], s.accounts[i].sum[:]) == 1 {
-			id = s.accounts[i].id
+	accounts := *s.accounts.Load()
+	for i := range accounts {
+		if subtle.ConstantTimeCompare(sum[:], accounts[i].sum[:]) == 1 {
+			id = accounts[i].id
 		}
 	}
 	if id == nil {

@@ -24,7 +24,7 @@ type Server struct {
 	opts     Options
 	process  uint64 // another after each start
 	users    map[uint32]bool
-	accounts []account
+	accounts atomic.Pointer[[]account]
 	metrics  *metrics
 	grpc     *grpc.Server
 	claims   *claims
@@ -66,7 +66,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.claims = newClaims(o.ClaimDeadline, o.ClaimPages)
 	s.prefetch = newPrefetcher(s)
-	s.makeAccounts()
+	s.setAccounts(o.Tokens)
 	var err error
 	if s.metrics, err = newMetrics(s, o.Registerer); err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (s *Server) mayServe(addr net.Addr) error {
 	case *net.UnixAddr:
 		return nil
 	case *net.TCPAddr:
-		if len(s.accounts) == 0 {
+		if len(*s.accounts.Load()) == 0 {
 			return fmt.Errorf("gRPC door on %s: TCP wants tokens, since it does not tell who the client is: set doors.grpc.tokens, or use a Unix socket (doors.grpc.socket)", addr)
 		}
 		if !a.IP.IsLoopback() && s.opts.TLS == nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/alio-lake/alio/cmd/alio/bench/load"
 	"github.com/alio-lake/alio/cmd/alio/bench/proc"
+	"github.com/alio-lake/alio/sidecar/metadata"
 )
 
 // Mount is the name under which a Sidecar serves its data set, and the bucket that it has at its origin.
@@ -35,6 +36,8 @@ type Sidecar struct {
 	Socket string // of the gRPC door
 	Dir    string // of the disk tier
 
+	self   Command
+	config string // file
 	admin  string // URL
 	child  *proc.Process
 	origin *http.Server
@@ -54,27 +57,40 @@ func StartSidecar(ctx context.Context, self Command, data load.Data, dir string)
 	}
 	s.origin = &http.Server{Handler: s.Origin, ReadHeaderTimeout: time.Minute}
 	go s.origin.Serve(ln) // ends with Close, and returns its error to nobody who could use it
-	config := filepath.Join(dir, "sidecar.yaml")
-	if err := os.WriteFile(config, []byte(s.config(ln.Addr().String())), 0o600); err != nil {
+	s.self, s.config = self, filepath.Join(dir, "sidecar.yaml")
+	if err := os.WriteFile(s.config, []byte(s.settings(ln.Addr().String())), 0o600); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	var at ready
-	if s.child, at, err = startSidecar(ctx, self, "--config", config); err != nil {
+	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.admin, s.S3 = at.Admin, strings.TrimPrefix(at.S3, "http://")
 	return s, nil
+}
+
+func (s *Sidecar) start(ctx context.Context) (err error) {
+	var at ready
+	s.child, at, err = startSidecar(ctx, s.self, "--config", s.config)
+	s.admin, s.S3 = at.Admin, strings.TrimPrefix(at.S3, "http://")
+	return err
+}
+
+// Restart kills the process (kill -9) and starts another on the same files. It returns how long that one took to be ready.
+func (s *Sidecar) Restart(ctx context.Context) (time.Duration, error) {
+	s.child.Kill()
+	began := time.Now()
+	err := s.start(ctx)
+	return time.Since(began), err
 }
 
 // CacheSize is the size that a Sidecar's disk tier gets for a data set: no eviction, with room for the active segments.
 func CacheSize(data load.Data) int64 { return max(2*data.Size, 128<<20) }
 
-func (s *Sidecar) config(originAddress string) string {
+func (s *Sidecar) settings(originAddress string) string {
 	return fmt.Sprintf(`mounts:
   %s:
     uri: s3://%s
     s3: {endpoint: "http://%s", region: us-east-1, path_style: true, anonymous: true}
-cache: {dir: %q, size: %d}
+cache: {dir: %q, size: %d, metadata_size: %d}
 freshness:
   rules:
     - {path: "%s/**", max_age: forever}
@@ -86,7 +102,7 @@ doors:
   grpc: {socket: %q}
 admin: {listen: "127.0.0.1:0"}
 log: {level: info, format: json}
-`, Mount, Mount, originAddress, s.Dir, CacheSize(s.Data), Mount, AccessKeyID, SecretAccessKey, s.Socket)
+`, Mount, Mount, originAddress, s.Dir, CacheSize(s.Data), max(CacheSize(s.Data)/16, metadata.MinSize), Mount, AccessKeyID, SecretAccessKey, s.Socket)
 }
 
 // Close ends the process and the origin at once. It is safe twice.
@@ -189,6 +205,14 @@ func (s *Sidecar) explain(err error) error {
 	return fmt.Errorf("%w; the sidecar's log ends:\n%s", err, s.child.Output())
 }
 
+// explainIf is explain for an error that may be nil.
+func (s *Sidecar) explainIf(err error) error {
+	if err == nil {
+		return nil
+	}
+	return s.explain(err)
+}
+
 func (s *Sidecar) readAll(ctx context.Context) error {
 	r, err := s.DialS3(warmBytes)
 	if err != nil {
@@ -244,10 +268,10 @@ func (s *Sidecar) settle(ctx context.Context) error {
 	}
 }
 
-// idle reports whether no directory of the disk tier has pages that wait.
+// idle reports whether no directory of the disk tier has pages that wait, and the store of metadata nothing.
 func idle(metrics []byte) bool {
 	for line := range bytes.Lines(metrics) {
-		if bytes.HasPrefix(line, []byte("alio_disk_write_queue_bytes")) && !bytes.HasSuffix(bytes.TrimSpace(line), []byte(" 0")) {
+		if (bytes.HasPrefix(line, []byte("alio_disk_write_queue_bytes")) || bytes.HasPrefix(line, []byte("alio_metadata_queue_bytes"))) && !bytes.HasSuffix(bytes.TrimSpace(line), []byte(" 0")) {
 			return false
 		}
 	}
