@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alio-lake/alio/hdfs"
 	"github.com/alio-lake/alio/itest/harness"
 	"github.com/alio-lake/alio/origin"
 )
@@ -161,4 +162,28 @@ func TestNameNodeCallsOfRepeatedReads(t *testing.T) {
 			t.Errorf("%s: want no byte, at most one call a read at max_age 0, and none above it", way.name)
 		}
 	}
+}
+
+// With tickets of a real KDC, block tokens and authenticated data transfer, files are read as without; and nobody is let in without a key.
+func TestKerberos(t *testing.T) {
+	const size = 300_000
+	fs := harness.NewHDFS(t, harness.HDFSOptions{Kerberos: true, BlockSize: hdfsBlock})
+	write(t, fs, "/f", 1, size)
+	opts := hdfs.Options{URI: fs.URI, ConfDir: fs.ConfDir, KerberosConf: fs.Krb5Conf, Principal: fs.Principal, Keytab: fs.Keytab}
+	or, err := hdfs.New(opts)
+	must(t, err)
+	t.Cleanup(func() { _ = or.Close() }) // never fails
+	for _, way := range sidecars(t, or, 0) {
+		readWhole(t, way, "f", 1, size)
+	}
+	opts.Principal = "nobody@" + harness.KDCRealm
+	stranger, err := hdfs.New(opts)
+	if err == nil {
+		t.Cleanup(func() { _ = stranger.Close() }) // never fails
+		_, err = stranger.Stat(t.Context(), "f")
+	}
+	if err == nil {
+		t.Error("a principal that the KDC does not know was let in")
+	}
+	t.Logf("without a key: %v", err)
 }
