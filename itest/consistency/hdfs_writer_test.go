@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"time"
 
 	library "github.com/colinmarc/hdfs/v2"
 
@@ -191,8 +192,11 @@ func busy(err error) bool {
 			return true
 		}
 	}
-	return errors.Is(err, errGoAppend)
+	return errors.Is(err, errGoAppend) || errors.Is(err, errStuck)
 }
+
+// errStuck is a last block that is not recovered.
+var errStuck = errors.New("the last block is not recovered after 30 s")
 
 // errGoAppend is any failure of an append by the Go library.
 var errGoAppend = errors.New("append by the Go library")
@@ -214,7 +218,7 @@ func (w *hdfsWriter) cutTo(ctx context.Context, path string, n int64) error {
 		if _, err := w.do(ctx, "truncate /%s %d", path, n); err != nil {
 			return err
 		}
-		return w.fs.Settled(ctx, "/"+path)
+		return w.settle(ctx, path)
 	})
 	if err != nil {
 		return err
@@ -223,6 +227,22 @@ func (w *hdfsWriter) cutTo(ctx context.Context, path string, n int64) error {
 	w.now[path] = &c
 	w.h.finish(w.h.begin(path, exactly(c, "truncate, recovered")))
 	return nil
+}
+
+// settle waits for a recovery and, where it does not come, asks for it; once in some thousand truncates it never does.
+func (w *hdfsWriter) settle(ctx context.Context, path string) error {
+	for range 3 {
+		short, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err := w.fs.Settled(short, "/"+path)
+		cancel()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		if _, err := w.do(ctx, "recover /%s", path); err != nil {
+			return err
+		}
+	}
+	return errStuck
 }
 
 func (w *hdfsWriter) truncate(ctx context.Context, rng *rand.Rand, path string) error {
