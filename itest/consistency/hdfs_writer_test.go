@@ -187,7 +187,7 @@ func appendAll(client *library.Client, path string, data []byte) error {
 // library, whose appends leave the generation stamp: a DataNode's late report of the block as it was then makes the NameNode throw the
 // replica away, or the library's client repeats a call that had been carried out.
 func busy(err error) bool {
-	for _, s := range []string{"is not sufficiently replicated yet", "passed 'previous' block null does not match", "replication in progress"} {
+	for _, s := range []string{"is not sufficiently replicated yet", "Not replicated yet", "passed 'previous' block null does not match", "replication in progress"} {
 		if strings.Contains(err.Error(), s) {
 			return true
 		}
