@@ -33,6 +33,10 @@ unit: ## unit tests under the race detector; those of s3 start an S3 server
 itest: ## tests against real servers: the harness, the sidecar's binary, Trino 476
 	go test -race -count=1 -p 1 -timeout 20m ./itest/...; echo "=== itest: passed in $$SECONDS s"
 
+.PHONY: soak
+soak: ## 10,000 changes of 60 files on a real HDFS beside readers through sidecars (SOAK=n: another number); the result is printed
+	ALIO_SOAK=$${SOAK:-10000} go test -count=1 -timeout 60m -run '^TestHDFS$$' -v ./itest/consistency
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck (pinned), the house rules of internal/lint
 	@out=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \

@@ -215,6 +215,9 @@ func (r *reading) firstRun(ctx context.Context, obj *origin.Object, off, n int64
 	if _, ok := r.s.known(ctx, obj); ok {
 		return nil, nil
 	}
+	if len(obj.Parts) > 1 && r.resident(ctx, obj, off, 1) {
+		return nil, nil // an append, after which the range is mostly there still: the last pages alone tell the layout
+	}
 	start := min(off, obj.Size-formats.TailSize)
 	length := obj.Size - start
 	if length > r.s.opts.FillSpan {

@@ -71,6 +71,9 @@ func TestHDFS(t *testing.T) {
 	if n != int64(ops) || h.overlapping.Load() == 0 {
 		t.Errorf("%d of %d operations, %d reads beside a write", n, ops, h.overlapping.Load())
 	}
+	if by["given up"] > max(2, ops/50) {
+		t.Errorf("%d of %d operations failed at the file system", by["given up"], ops)
+	}
 	for _, o := range hdfsOps {
 		if by[o.name] == 0 {
 			t.Errorf("no %s in %v", o.name, slices.Sorted(maps.Keys(by)))

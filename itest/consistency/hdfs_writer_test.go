@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"time"
 
 	library "github.com/colinmarc/hdfs/v2"
 
@@ -88,7 +89,11 @@ func (w *hdfsWriter) op(ctx context.Context, rng *rand.Rand) error {
 		at = 0
 	}
 	w.count[hdfsOps[at].name]++
-	if err := hdfsOps[at].run(w, ctx, rng, path); err != nil && ctx.Err() == nil {
+	err := hdfsOps[at].run(w, ctx, rng, path)
+	if err != nil && busy(err) {
+		return w.giveUp(ctx, path)
+	}
+	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("%s %s, which was before: %v: %w", hdfsOps[at].name, path, w.h.before(path), err)
 	}
 	return nil
@@ -155,7 +160,7 @@ func (w *hdfsWriter) goAppendRun(ctx context.Context, path string, seed uint64, 
 	c := old.plus(seed, n)
 	open := w.h.begin(path, &state{content: c, least: old.size(), what: "append by the Go library"})
 	if err := appendAll(w.goFS, "/"+path, c.bytes(old.size(), n)); err != nil {
-		return w.giveUp(ctx, path, c, old.size(), err)
+		return errors.Join(errGoAppend, err)
 	}
 	w.h.finish(open)
 	w.now[path] = &c
@@ -163,6 +168,7 @@ func (w *hdfsWriter) goAppendRun(ctx context.Context, path string, seed uint64, 
 	return nil
 }
 
+// appendAll appends and waits until the NameNode has the last block from its DataNodes.
 func appendAll(client *library.Client, path string, data []byte) error {
 	f, err := client.Append(path)
 	if err != nil {
@@ -177,11 +183,31 @@ func appendAll(client *library.Client, path string, data []byte) error {
 	}
 }
 
-// giveUp takes a file away that an append has broken: the Go library appends under the old generation stamp, and a DataNode's late
-// report of the block as it was then makes the NameNode throw the replica away. Nobody can read that file any more.
-func (w *hdfsWriter) giveUp(ctx context.Context, path string, c content, least int64, err error) error {
-	w.h.begin(path, &state{content: c, least: least, broken: true, what: fmt.Sprintf("a failed append (%v)", err)})
+// busy tells errors that a loaded HDFS and its clients have by themselves, whoever reads: an append right after a recovery, and the Go
+// library, whose appends leave the generation stamp: a DataNode's late report of the block as it was then makes the NameNode throw the
+// replica away, or the library's client repeats a call that had been carried out.
+func busy(err error) bool {
+	for _, s := range []string{"is not sufficiently replicated yet", "Not replicated yet", "passed 'previous' block null does not match", "replication in progress"} {
+		if strings.Contains(err.Error(), s) {
+			return true
+		}
+	}
+	return errors.Is(err, errGoAppend) || errors.Is(err, errStuck)
+}
+
+// errStuck is a last block that is not recovered.
+var errStuck = errors.New("the last block is not recovered after 30 s")
+
+// errGoAppend is any failure of an append by the Go library.
+var errGoAppend = errors.New("append by the Go library")
+
+// giveUp takes a file away that a write has failed on.
+func (w *hdfsWriter) giveUp(ctx context.Context, path string) error {
 	w.count["given up"]++
+	w.ragged[path] = false
+	if err := w.steps(ctx, "forget "+path); err != nil {
+		return err
+	}
 	return w.delete(ctx, nil, path)
 }
 
@@ -192,7 +218,7 @@ func (w *hdfsWriter) cutTo(ctx context.Context, path string, n int64) error {
 		if _, err := w.do(ctx, "truncate /%s %d", path, n); err != nil {
 			return err
 		}
-		return w.fs.Settled(ctx, "/"+path)
+		return w.settle(ctx, path)
 	})
 	if err != nil {
 		return err
@@ -201,6 +227,22 @@ func (w *hdfsWriter) cutTo(ctx context.Context, path string, n int64) error {
 	w.now[path] = &c
 	w.h.finish(w.h.begin(path, exactly(c, "truncate, recovered")))
 	return nil
+}
+
+// settle waits for a recovery and, where it does not come, asks for it; once in some thousand truncates it never does.
+func (w *hdfsWriter) settle(ctx context.Context, path string) error {
+	for range 3 {
+		short, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err := w.fs.Settled(short, "/"+path)
+		cancel()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		if _, err := w.do(ctx, "recover /%s", path); err != nil {
+			return err
+		}
+	}
+	return errStuck
 }
 
 func (w *hdfsWriter) truncate(ctx context.Context, rng *rand.Rand, path string) error {
@@ -277,15 +319,15 @@ func (w *hdfsWriter) setTimes(ctx context.Context, _ *rand.Rand, path string) er
 	return w.steps(ctx, fmt.Sprintf("settimes /%s 1000000000000 1000000000000", path))
 }
 
+// putWhole puts through the origin, which writes beside the path and renames.
 func (w *hdfsWriter) putWhole(ctx context.Context, rng *rand.Rand, path string) error {
-	w.ragged[path] = false
 	seed, n := w.seeds.next(), rng.Int64N(3*hdfsBlock)
 	c := content{}.plus(seed, n)
 	err := w.show(path, exactly(c, "put"), func() error {
 		_, err := w.put.Put(ctx, path, bytes.NewReader(c.bytes(0, n)), n)
 		return err
 	})
-	w.now[path] = &c
+	w.now[path], w.ragged[path] = &c, false
 	return err
 }
 

@@ -134,14 +134,16 @@ func getObject(ctx context.Context, client *awss3.Client, req origin.ReadRequest
 	return a, nil
 }
 
+// kindOf words an S3 client's error as origins do. A connection that ends without an answer is a file that changed while it was answered.
 func kindOf(err error) error {
 	var api smithy.APIError
-	if errors.As(err, &api) {
-		for code, kind := range map[string]error{"NoSuchKey": origin.ErrNotFound, "InvalidRange": origin.ErrInvalidRange,
-			"PreconditionFailed": origin.ErrVersionChanged, "ServiceUnavailable": origin.ErrUnavailable, "InternalError": origin.ErrUnavailable, "SlowDown": origin.ErrUnavailable} {
-			if api.ErrorCode() == code {
-				return errors.Join(kind, err)
-			}
+	if !errors.As(err, &api) {
+		return errors.Join(origin.ErrUnavailable, err)
+	}
+	for code, kind := range map[string]error{"NoSuchKey": origin.ErrNotFound, "InvalidRange": origin.ErrInvalidRange,
+		"PreconditionFailed": origin.ErrVersionChanged, "ServiceUnavailable": origin.ErrUnavailable, "InternalError": origin.ErrUnavailable, "SlowDown": origin.ErrUnavailable} {
+		if api.ErrorCode() == code {
+			return errors.Join(kind, err)
 		}
 	}
 	return err

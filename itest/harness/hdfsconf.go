@@ -93,6 +93,7 @@ func (h *HDFS) serverSite(o HDFSOptions) map[string]string {
 		"dfs.heartbeat.interval":                                    "1",
 		"dfs.ha.tail-edits.period":                                  "1",
 		"dfs.client.block.write.replace-datanode-on-failure.enable": "false",
+		"dfs.client.block.write.locateFollowingBlock.retries":       "10",
 		"dfs.client.retry.window.base":                              "100",
 		"hadoop.http.authentication.signature.secret.file":          filepath.Join(h.Dir, "nosecret"),
 		"hadoop.security.key.provider.path":                         "jceks://file" + filepath.Join(h.Dir, "keys.jceks"),
