@@ -115,6 +115,8 @@ func (o *Origin) refusal(op, path string, x *exchange) *origin.Error {
 func (o *Origin) remedy(kind error, op string, status int, said string) string {
 	said = strings.ToLower(said)
 	switch {
+	case op == "put" && kind == origin.ErrVersionChanged:
+		return "; an object of that name is there already, and it was to be written only if none is"
 	case noBucket(op, kind, said):
 		return "; the bucket does not exist: check the name in the mount"
 	case strings.Contains(said, "requester pays") || strings.Contains(said, "userprojectmissing"):

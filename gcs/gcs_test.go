@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -127,7 +128,7 @@ func TestPathsThatAreRefused(t *testing.T) {
 		strings.Repeat("x", 1025): "1024"} {
 		_, err1 := o.Stat(t.Context(), path)
 		_, err2 := o.Read(t.Context(), origin.ReadRequest{Path: path, Length: 1})
-		_, err3 := o.Put(t.Context(), path, strings.NewReader("x"), 1)
+		_, err3 := o.Put(t.Context(), path, strings.NewReader("x"), 1, origin.PutOptions{})
 		for _, err := range []error{err1, err2, err3, o.Delete(t.Context(), path)} {
 			if origin.Kind(err) != origin.ErrInvalid || !strings.Contains(err.Error(), says) {
 				t.Errorf("%.20q: %v, want ErrInvalid that says %q", path, err, says)
@@ -165,21 +166,52 @@ func TestPutRefusals(t *testing.T) {
 		"breaks after a while":  {&failing{err: broken, first: strings.Repeat("x", 100_000)}, -1},
 		"breaks before its end": {&failing{err: broken, first: "ab"}, 3},
 	} {
-		_, err := o.Put(t.Context(), "x", c.body, c.size)
+		_, err := o.Put(t.Context(), "x", c.body, c.size, origin.PutOptions{})
 		if origin.Kind(err) != origin.ErrInvalid || !strings.Contains(err.Error(), "nothing was written") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := o.Put(done, "x", strings.NewReader("abc"), 3); !errors.Is(err, context.Canceled) {
+	if _, err := o.Put(done, "x", strings.NewReader("abc"), 3, origin.PutOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that is done: %v", err)
 	}
 	if whole.Load() != 0 {
 		t.Errorf("%d whole objects arrived", whole.Load())
 	}
-	if obj, err := o.Put(t.Context(), "x", strings.NewReader("abc"), 3); err != nil || obj.Version != "8/3" || obj.ETag != `"8"` || whole.Load() != 1 {
+	if obj, err := o.Put(t.Context(), "x", strings.NewReader("abc"), 3, origin.PutOptions{}); err != nil || obj.Version != "8/3" || obj.ETag != `"8"` || whole.Load() != 1 {
 		t.Errorf("a good one: %+v, %v", obj, err)
+	}
+}
+
+// TestPutOnlyIfNothingIsThere: the server is told so, and its refusal is of the kind that says it, also if it comes before the body was read.
+func TestPutOnlyIfNothingIsThere(t *testing.T) {
+	var asked []string
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Query().Get("ifGenerationMatch"))
+		if r.URL.Query().Get("name") == "there" {
+			w.WriteHeader(http.StatusPreconditionFailed)
+			_, _ = io.WriteString(w, `{"error":{"code":412,"message":"At least one of the pre-conditions you specified did not hold.","errors":[{"reason":"conditionNotMet"}]}}`)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		metadata(w, 8, 3)
+	})
+	o, create := at(t, server.URL), origin.PutOptions{IfAbsent: true}
+	if obj, err := o.Put(t.Context(), "x", strings.NewReader("abc"), 3, create); err != nil || obj.Version != "8/3" {
+		t.Errorf("%+v, %v", obj, err)
+	}
+	for _, size := range []int{3, 100_000} {
+		_, err := o.Put(t.Context(), "there", strings.NewReader(strings.Repeat("x", size)), int64(size), create)
+		if origin.Kind(err) != origin.ErrVersionChanged || !strings.Contains(err.Error(), "there already") {
+			t.Errorf("%d bytes where an object is: %v", size, err)
+		}
+	}
+	if obj, err := o.Put(t.Context(), "x", strings.NewReader("abc"), 3, origin.PutOptions{}); err != nil || obj.Version != "8/3" {
+		t.Errorf("without a condition: %+v, %v", obj, err)
+	}
+	if want := []string{"0", "0", "0", ""}; !slices.Equal(asked, want) {
+		t.Errorf("asked %q, want %q", asked, want)
 	}
 }
 
@@ -326,7 +358,7 @@ func TestDefaultCredentials(t *testing.T) {
 	t.Cleanup(server.Close)
 	o := at(t, server.URL, func(o *Options) { o.Anonymous, o.HTTPClient = false, server.Client() })
 	_, err := o.Stat(t.Context(), "x")
-	_, err2 := o.Put(t.Context(), "x", strings.NewReader("abc"), 3)
+	_, err2 := o.Put(t.Context(), "x", strings.NewReader("abc"), 3, origin.PutOptions{})
 	for _, err := range []error{err, err2} {
 		if origin.Kind(err) != origin.ErrDenied || !strings.Contains(err.Error(), "no credentials were found") || !strings.Contains(err.Error(), "anonymously") {
 			t.Errorf("without credentials: %v", err)

@@ -76,10 +76,13 @@ func TestNothingIsRetried(t *testing.T) {
 	})
 	o := at(t, server.URL)
 	for op, call := range map[string]func() error{
-		"read":   func() error { _, err := o.Read(t.Context(), old); return err },
-		"stat":   func() error { _, err := o.Stat(t.Context(), "x"); return err },
-		"list":   func() error { _, err := o.List(t.Context(), origin.ListRequest{}); return err },
-		"put":    func() error { _, err := o.Put(t.Context(), "x", strings.NewReader("abc"), 3); return err },
+		"read": func() error { _, err := o.Read(t.Context(), old); return err },
+		"stat": func() error { _, err := o.Stat(t.Context(), "x"); return err },
+		"list": func() error { _, err := o.List(t.Context(), origin.ListRequest{}); return err },
+		"put": func() error {
+			_, err := o.Put(t.Context(), "x", strings.NewReader("abc"), 3, origin.PutOptions{})
+			return err
+		},
 		"delete": func() error { return o.Delete(t.Context(), "x") },
 	} {
 		requests.Store(0)
@@ -132,7 +135,7 @@ func TestStalls(t *testing.T) {
 	if _, err = slow.Stat(t.Context(), "slow"); !errors.Is(err, origin.ErrUnavailable) || !errors.Is(err, outbound.ErrStalled) {
 		t.Errorf("metadata that stalls: %v", err)
 	}
-	_, err = slow.Put(t.Context(), "x", endless{}, -1)
+	_, err = slow.Put(t.Context(), "x", endless{}, -1, origin.PutOptions{})
 	if !errors.Is(err, origin.ErrUnavailable) || !errors.Is(err, outbound.ErrStalled) || errors.Is(err, context.Canceled) {
 		t.Errorf("a body that is not taken: %v", err)
 	}

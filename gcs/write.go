@@ -21,7 +21,7 @@ const contentType = "application/octet-stream"
 // Writer, since that sends the closing boundary of its multipart body also after its source has failed, and the emulator was seen to take such a
 // body for a whole object. Here the end of the body is the end of the request's only chunked stream, and a source that fails, or holds another number
 // of bytes than size, never comes to it.
-func (o *Origin) Put(ctx context.Context, path string, body io.Reader, size int64) (origin.Object, error) {
+func (o *Origin) Put(ctx context.Context, path string, body io.Reader, size int64, opts origin.PutOptions) (origin.Object, error) {
 	if _, err := o.object("put", path); err != nil {
 		return origin.Object{}, err
 	}
@@ -34,6 +34,9 @@ func (o *Origin) Put(ctx context.Context, path string, body io.Reader, size int6
 	query := url.Values{"uploadType": {"media"}, "name": {o.opts.Prefix + path}}
 	if o.opts.UserProject != "" {
 		query.Set("userProject", o.opts.UserProject)
+	}
+	if opts.IfAbsent {
+		query.Set("ifGenerationMatch", "0") // no object: what Cloud Storage compares with the name's generation as it sets a new one
 	}
 	req, err := http.NewRequestWithContext(inner, http.MethodPost, o.opts.Endpoint+"/upload/storage/v1/b/"+url.PathEscape(o.opts.Bucket)+"/o?"+query.Encode(), sending)
 	if err != nil {

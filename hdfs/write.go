@@ -23,9 +23,9 @@ func isTemporary(name string) bool {
 	return strings.HasPrefix(name, temporary) && len(name) == len(temporary)+32
 }
 
-// Put writes the whole file under a temporary name beside the path, then renames it over the path, so that it appears whole or not at all. The
-// directories above it are made. A body that delivers nothing for a minute loses the DataNodes' patience, and the Put fails.
-func (o *Origin) Put(ctx context.Context, path string, body io.Reader, size int64) (origin.Object, error) {
+// Put writes the whole file under a temporary name beside the path, then renames it over the path, or to the path if nothing may be there, so that it
+// appears whole or not at all. The directories above it are made. A body that delivers nothing for a minute loses the DataNodes' patience, and the Put fails.
+func (o *Origin) Put(ctx context.Context, path string, body io.Reader, size int64, opts origin.PutOptions) (origin.Object, error) {
 	abs, err := o.absolute("put", path)
 	if err != nil {
 		return origin.Object{}, err
@@ -34,8 +34,11 @@ func (o *Origin) Put(ctx context.Context, path string, body io.Reader, size int6
 	if err != nil {
 		return origin.Object{}, o.fail(ctx, "put", path, err)
 	}
-	if s != nil && s.Kind != namenode.File {
+	switch {
+	case s != nil && s.Kind != namenode.File:
 		return origin.Object{}, origin.NewError(origin.ErrInvalid, "put", path, errors.New("HDFS has a directory or a link of that name"))
+	case s != nil && opts.IfAbsent:
+		return origin.Object{}, origin.NewError(origin.ErrVersionChanged, "put", path, errExists) // spares the writing; the rename decides
 	}
 	dir, _ := split(abs)
 	if dir != "/" {
@@ -47,7 +50,7 @@ func (o *Origin) Put(ctx context.Context, path string, body io.Reader, size int6
 	_, _ = rand.Read(unique[:]) // never fails
 	tmp := dir + temporary + hex.EncodeToString(unique[:])
 	if s, err = o.write(ctx, tmp, body, size); err == nil {
-		err = o.publish(ctx, tmp, abs, s.FileID)
+		err = o.publish(ctx, tmp, abs, s.FileID, opts)
 	}
 	if err != nil {
 		o.remove(ctx, tmp)
@@ -92,14 +95,19 @@ func (o *Origin) write(ctx context.Context, tmp string, body io.Reader, size int
 	return s, nil
 }
 
-// publish renames tmp over the path. Where the answer got lost, the path's inode tells whether it was done.
-func (o *Origin) publish(ctx context.Context, tmp, abs string, inode uint64) error {
-	err := o.names.Rename(ctx, tmp, abs)
+var errExists = errors.New("a file of that name is there already, and it was to be written only if none is")
+
+// publish renames tmp to the path. Where the answer got lost, the path's inode tells whether it was done.
+func (o *Origin) publish(ctx context.Context, tmp, abs string, inode uint64, opts origin.PutOptions) error {
+	err := o.names.Rename(ctx, tmp, abs, !opts.IfAbsent)
 	if err == nil {
 		return nil
 	}
 	if now, e := o.names.Info(ctx, abs); e == nil && now != nil && now.FileID == inode {
 		return nil
+	}
+	if opts.IfAbsent && namenode.Is(err, "FileAlreadyExistsException") {
+		return origin.NewError(origin.ErrVersionChanged, "put", tmp, errExists)
 	}
 	return err
 }

@@ -183,7 +183,7 @@ func TestGCSOriginRefusals(t *testing.T) {
 		_, statErr := o.Stat(t.Context(), "x")
 		_, readErr := o.Read(t.Context(), origin.ReadRequest{Path: "x", Length: 1})
 		_, listErr := o.List(t.Context(), origin.ListRequest{})
-		_, putErr := o.Put(t.Context(), "x", strings.NewReader("x"), 1)
+		_, putErr := o.Put(t.Context(), "x", strings.NewReader("x"), 1, origin.PutOptions{})
 		for op, err := range map[string]error{"stat": statErr, "read": readErr, "list": listErr, "put": putErr} {
 			if !errors.Is(err, c.kind) || !strings.Contains(fmt.Sprint(err), c.says) {
 				t.Errorf("%s, %s: %v; want one that is %q and names %s", c.name, op, err, c.kind, c.says)
@@ -204,7 +204,7 @@ func TestGCSOriginWrites(t *testing.T) {
 	for _, size := range []int{0, 1, 100, 20 << 20} {
 		for _, told := range []int64{int64(size), -1} {
 			data := bytes.Repeat([]byte{byte(size), byte(told)}, size/2+1)[:size]
-			put, err := o.Put(t.Context(), "a b/c+%41", bytes.NewReader(data), told)
+			put, err := o.Put(t.Context(), "a b/c+%41", bytes.NewReader(data), told, origin.PutOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -222,7 +222,7 @@ func TestGCSOriginWrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := o.Put(t.Context(), "a b/c+%41", io.LimitReader(zeros{}, 1000), 1001); !errors.Is(err, origin.ErrInvalid) {
+	if _, err := o.Put(t.Context(), "a b/c+%41", io.LimitReader(zeros{}, 1000), 1001, origin.PutOptions{}); !errors.Is(err, origin.ErrInvalid) {
 		t.Errorf("a body that is too short: %v", err)
 	}
 	if after, err := o.Stat(t.Context(), "a b/c+%41"); err != nil || after.Version != before.Version {
@@ -265,7 +265,7 @@ func TestGCSRequestsAreCounted(t *testing.T) {
 	if _, err := o.List(t.Context(), origin.ListRequest{Prefix: "t/"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := o.Put(t.Context(), "t/y", strings.NewReader("y"), 1); err != nil {
+	if _, err := o.Put(t.Context(), "t/y", strings.NewReader("y"), 1, origin.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	_, got, err := p.Take(t.Context())

@@ -114,7 +114,7 @@ func TestHDFSFaults(t *testing.T) {
 	t.Run("safe mode", func(t *testing.T) {
 		l.do(t, "safemode enter")
 		wantBytes(t, o, stat(t, o, "big"), data)
-		_, err := o.Put(context.Background(), "new", strings.NewReader("x"), 1)
+		_, err := o.Put(context.Background(), "new", strings.NewReader("x"), 1, origin.PutOptions{})
 		wantError(t, "a Put in safe mode", err, origin.ErrUnavailable, "safe mode", "-safemode leave")
 		l.do(t, "safemode leave")
 	})
@@ -250,7 +250,7 @@ func testPermissions(t *testing.T, l lake) {
 	wantError(t, "list of a closed directory", err, origin.ErrDenied, "bob", "secret")
 	_, err = bob.Read(context.Background(), origin.ReadRequest{Path: "private", Length: 1})
 	wantError(t, "read of a file of others", err, origin.ErrDenied, "bob", "private")
-	_, err = bob.Put(context.Background(), "secret/g", strings.NewReader("x"), 1)
+	_, err = bob.Put(context.Background(), "secret/g", strings.NewReader("x"), 1, origin.PutOptions{})
 	wantError(t, "put", err, origin.ErrDenied, "bob", "secret")
 	wantError(t, "delete", bob.Delete(context.Background(), "big"), origin.ErrDenied, "bob", "big")
 	if obj := stat(t, bob, "big"); obj.Size == 0 {
@@ -331,7 +331,7 @@ func onlyWhatIsAsked(t *testing.T, l lake, o *hdfs.Origin) {
 func testWrites(t *testing.T, l lake, o *hdfs.Origin) {
 	ctx := context.Background()
 	data := pattern(8, 0, 2500000)
-	obj, err := o.Put(ctx, "deep/er/f", bytes.NewReader(data), -1)
+	obj, err := o.Put(ctx, "deep/er/f", bytes.NewReader(data), -1, origin.PutOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,14 +339,16 @@ func testWrites(t *testing.T, l lake, o *hdfs.Origin) {
 		t.Errorf("put %+v, stat %+v", obj, now)
 	}
 	wantBytes(t, o, obj, data)
-	_, err = o.Put(ctx, "deep/er/f", bytes.NewReader(data[:10]), 11)
+	_, err = o.Put(ctx, "deep/er/f", bytes.NewReader(data[:10]), 11, origin.PutOptions{})
 	wantError(t, "a body that is too short", err, origin.ErrInvalid, "10 bytes")
-	_, err = o.Put(ctx, "deep/er/f", io.MultiReader(bytes.NewReader(data[:10]), readerFunc(func([]byte) (int, error) { return 0, io.ErrUnexpectedEOF })), -1)
+	_, err = o.Put(ctx, "deep/er/f", io.MultiReader(bytes.NewReader(data[:10]), readerFunc(func([]byte) (int, error) { return 0, io.ErrUnexpectedEOF })), -1, origin.PutOptions{})
 	wantError(t, "a body whose sender went away", err, origin.ErrInvalid, "broke off")
 	wantBytes(t, o, obj, data)
-	_, err = o.Put(ctx, "deep/er", strings.NewReader("x"), 1)
+	testCreates(t, l, o, data)
+	wantBytes(t, o, obj, data)
+	_, err = o.Put(ctx, "deep/er", strings.NewReader("x"), 1, origin.PutOptions{})
 	wantError(t, "put over a directory", err, origin.ErrInvalid, "directory")
-	_, err = o.Put(ctx, "deep/er/f/g", strings.NewReader("x"), 1)
+	_, err = o.Put(ctx, "deep/er/f/g", strings.NewReader("x"), 1, origin.PutOptions{})
 	wantError(t, "put below a file", err, origin.ErrInvalid)
 	if err := o.Delete(ctx, "deep/er"); err != nil {
 		t.Error(err)
@@ -356,7 +358,7 @@ func testWrites(t *testing.T, l lake, o *hdfs.Origin) {
 	_, err = o.Put(done, "deep/er/f", io.MultiReader(bytes.NewReader(data), readerFunc(func([]byte) (int, error) {
 		cancel()
 		return 0, done.Err()
-	})), -1)
+	})), -1, origin.PutOptions{})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("a Put whose context ended: %v", err)
 	}
@@ -367,6 +369,35 @@ func testWrites(t *testing.T, l lake, o *hdfs.Origin) {
 	list, err := o.List(ctx, origin.ListRequest{Prefix: "deep/"})
 	if err != nil || len(list.Entries) != 1 {
 		t.Errorf("what failed Puts have left is listed: %+v, %v", list, err)
+	}
+}
+
+// testCreates writes only where nothing is: what is there stays, whether it was there before or has come while the body was written.
+func testCreates(t *testing.T, l lake, o *hdfs.Origin, data []byte) {
+	ctx, create := context.Background(), origin.PutOptions{IfAbsent: true}
+	unread := readerFunc(func([]byte) (int, error) { return 0, errors.New("the body was read") })
+	_, err := o.Put(ctx, "deep/er/f", unread, -1, create)
+	wantError(t, "put where a file is", err, origin.ErrVersionChanged, "there already")
+	_, err = o.Put(ctx, "deep/er", unread, -1, create)
+	wantError(t, "put where a directory is", err, origin.ErrInvalid, "directory")
+	theirs := pattern(9, 0, 1000)
+	meanwhile := io.MultiReader(bytes.NewReader(data), readerFunc(func([]byte) (int, error) {
+		l.put(t, "deep/er/new", theirs)
+		return 0, io.EOF
+	}))
+	_, err = o.Put(ctx, "deep/er/new", meanwhile, -1, create)
+	wantError(t, "put where a file has come meanwhile", err, origin.ErrVersionChanged, "there already")
+	wantBytes(t, o, stat(t, o, "deep/er/new"), theirs)
+	if err := o.Delete(ctx, "deep/er/new"); err != nil {
+		t.Error(err)
+	}
+	obj, err := o.Put(ctx, "deep/er/new", bytes.NewReader(data), int64(len(data)), create)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBytes(t, o, obj, data)
+	if err := o.Delete(ctx, "deep/er/new"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -94,7 +94,7 @@ func (l lake) written(o *hdfs.Origin) origintest.Fixture {
 	f := l.fixture(o)
 	f.Put = func(t testing.TB, path string, data []byte) {
 		t.Helper()
-		obj, err := o.Put(context.Background(), path, bytes.NewReader(data), int64(len(data)))
+		obj, err := o.Put(context.Background(), path, bytes.NewReader(data), int64(len(data)), origin.PutOptions{})
 		if err != nil || obj.Size != int64(len(data)) {
 			t.Fatalf("put %q: %+v, %v", path, obj, err)
 		}

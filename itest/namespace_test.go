@@ -296,24 +296,35 @@ func testNamespaceWrites(t *testing.T, l *threeKinds) {
 			t.Errorf("%s after its delete: %v", key, err)
 		}
 	}
-	conditional := func(in *awss3.PutObjectInput) { in.IfNoneMatch = aws.String("*") }
+	for _, key := range []string{"created", "archive/created", "archive/2019/created"} { // on HDFS, GCS and S3
+		create := func(in *awss3.PutObjectInput) { in.IfNoneMatch = aws.String("*") }
+		if err := put("lake", key, "one", create); err != nil {
+			t.Errorf("a put of %s, which is not there: %v", key, err)
+		}
+		if err := put("lake", key, "another", create); err == nil || !strings.Contains(err.Error(), "PreconditionFailed") {
+			t.Errorf("a put of %s, which is there: %v", key, err)
+		}
+		if got, err := l.byS3(ctx, "lake", key); err != nil || string(got) != "one" {
+			t.Errorf("%s: %q, %v", key, got, err)
+		}
+		if _, err := l.door.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: aws.String("lake"), Key: &key}); err != nil {
+			t.Errorf("delete %s: %v", key, err)
+		}
+	}
 	for what, c := range map[string]struct {
 		err  error
 		want string
 	}{
-		"a conditional put to HDFS": {put("lake", "new", "x", conditional), "NotImplemented"},
-		"a conditional put to GCS":  {put("lake", "archive/new", "x", conditional), "NotImplemented"},
-		"metadata to HDFS":          {put("lake", "new", "x", func(in *awss3.PutObjectInput) { in.Metadata = map[string]string{"a": "b"} }), "NotImplemented"},
-		"a put to a read-only one":  {put("kept", "new", "x"), "mounts.kept.writes"},
-		"a put without the right":   {put("private", "new", "x"), "AccessDenied"},
+		"a put of a version to HDFS": {put("lake", "new", "x", func(in *awss3.PutObjectInput) { in.IfMatch = aws.String(`"e"`) }), "NotImplemented"},
+		"metadata to HDFS":           {put("lake", "new", "x", func(in *awss3.PutObjectInput) { in.Metadata = map[string]string{"a": "b"} }), "NotImplemented"},
+		"a put to a read-only one":   {put("kept", "new", "x"), "mounts.kept.writes"},
+		"a put without the right":    {put("private", "new", "x"), "AccessDenied"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", what, c.err, c.want)
 		}
 	}
-	for _, path := range []string{"new", "archive/new"} {
-		if _, err := l.byGRPC(ctx, "lake", path); status.Code(err) != codes.NotFound {
-			t.Errorf("%s was written by a request that was refused: %v", path, err)
-		}
+	if _, err := l.byGRPC(ctx, "lake", "new"); status.Code(err) != codes.NotFound {
+		t.Errorf("an object was written by a request that was refused: %v", err)
 	}
 }

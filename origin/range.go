@@ -78,10 +78,20 @@ func RetryAfter(err error) time.Duration {
 // Writer is the optional capability of an origin that does not speak S3 but lets objects be written and removed. Find it with As; the
 // wrappers limit and meter pass it through, and answer ErrUnsupported if what they wrap has none.
 type Writer interface {
-	// Put writes the whole object, in the place of whatever the path named before, and returns what was written. size is the body's
-	// length in bytes, or -1 if it is not known. The object appears whole or not at all. It never retries: body can be read only once.
-	Put(ctx context.Context, path string, body io.Reader, size int64) (Object, error)
+	// Put writes the whole object, in the place of whatever the path named before unless opts forbid that, and returns what was
+	// written. size is the body's length in bytes, or -1 if it is not known. The object appears whole or not at all. It never retries:
+	// body can be read only once.
+	Put(ctx context.Context, path string, body io.Reader, size int64, opts PutOptions) (Object, error)
 
 	// Delete removes the object. A path that names nothing is no error.
 	Delete(ctx context.Context, path string) error
+}
+
+// PutOptions say on which condition a Put writes. The zero value is none: it writes whatever is there.
+type PutOptions struct {
+	// IfAbsent writes only if the path names nothing. The store itself decides, in the step in which the object appears, so that of
+	// several such Puts at once exactly one writes. An object that is there stays as it is, and the error is ErrVersionChanged: the
+	// version that the caller wants to replace, none, is not the present one. The body may then have been read in part or not at all.
+	// Who repeats a Put whose answer was lost may find the object that it wrote itself.
+	IfAbsent bool
 }

@@ -25,13 +25,9 @@ type writing struct {
 	before func() // runs when a request has arrived, before it takes effect
 }
 
-func (w *writing) Put(_ context.Context, path string, body io.Reader, _ int64) (origin.Object, error) {
+func (w *writing) Put(ctx context.Context, path string, body io.Reader, size int64, opts origin.PutOptions) (origin.Object, error) {
 	w.before()
-	data, err := io.ReadAll(body)
-	if err != nil {
-		return origin.Object{}, err
-	}
-	return w.store.Put(path, data), nil
+	return mem.Writer{Origin: w.store}.Put(ctx, path, body, size, opts)
 }
 
 func (w *writing) Delete(_ context.Context, path string) error {
@@ -73,7 +69,7 @@ func TestPutAndDeleteAreSeenAtOnce(t *testing.T) {
 		}
 	}
 	for _, data := range []string{"one", "two, longer"} {
-		obj, err := r.Put(t.Context(), "lake", "d/x", strings.NewReader(data), int64(len(data)))
+		obj, err := r.Put(t.Context(), "lake", "d/x", strings.NewReader(data), int64(len(data)), origin.PutOptions{})
 		if err != nil || obj.Size != int64(len(data)) {
 			t.Fatal(obj, err)
 		}
@@ -86,6 +82,37 @@ func TestPutAndDeleteAreSeenAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	missing("after a delete")
+}
+
+// A put that is refused, since an object is there, tells that what was believed is wrong: the next answer is the truth.
+func TestAPutThatIsRefusedRaisesFences(t *testing.T) {
+	r, w := newWritingRig(t)
+	if _, err := r.Stat(t.Context(), "lake", "d/x"); !errors.Is(err, origin.ErrNotFound) {
+		t.Fatal(err)
+	}
+	if n := len(r.list("d/").Entries); n != 0 {
+		t.Fatalf("%d entries", n)
+	}
+	create := origin.PutOptions{IfAbsent: true}
+	w.before = func() {
+		if _, err := r.Stat(t.Context(), "lake", "d/x"); !errors.Is(err, origin.ErrNotFound) { // from before it comes
+			t.Error(err)
+		}
+		r.list("d/")
+		w.store.Put("d/x", []byte("theirs")) // past the sidecar
+	}
+	if _, err := r.Put(t.Context(), "lake", "d/x", strings.NewReader("ours"), 4, create); !errors.Is(err, origin.ErrVersionChanged) {
+		t.Errorf("put where an object is: %v", err)
+	}
+	r.says("after a put that was refused", "lake", "d/x", "theirs")
+	if l := r.list("d/"); len(l.Entries) != 1 {
+		t.Errorf("the listing has %d entries", len(l.Entries))
+	}
+	w.before = func() {}
+	if _, err := r.Put(t.Context(), "lake", "d/y", strings.NewReader("ours"), 4, create); err != nil {
+		t.Error(err)
+	}
+	r.says("after a put", "lake", "d/y", "ours")
 }
 
 // speaker is an origin that speaks S3.
@@ -110,13 +137,13 @@ func TestWhatTakesWrites(t *testing.T) {
 		}
 	}
 	_, errStore := r.Store("none", "x")
-	_, errPut := r.Put(t.Context(), "none", "x", strings.NewReader(""), 0)
+	_, errPut := r.Put(t.Context(), "none", "x", strings.NewReader(""), 0, origin.PutOptions{})
 	for _, err := range []error{errStore, errPut, r.Delete(t.Context(), "none", "x")} {
 		if !errors.Is(err, origin.ErrUnknownMount) {
 			t.Error(err)
 		}
 	}
-	_, errPut = r.Put(t.Context(), "pond", "x", strings.NewReader(""), 0)
+	_, errPut = r.Put(t.Context(), "pond", "x", strings.NewReader(""), 0, origin.PutOptions{})
 	req, _ := http.NewRequest(http.MethodPut, "http://door/lake/x", nil)
 	_, errForward := r.Forward(t.Context(), "lake", "x", req)
 	for _, err := range []error{errPut, errForward, r.Delete(t.Context(), "pond", "x")} {

@@ -83,9 +83,9 @@ func (s *Sidecar) writer(op, mount, path string) (*mounted, origin.Writer, error
 	return m, w, nil
 }
 
-// Put writes an object of size bytes through an origin that does not speak S3, with fences as Forward raises them. It never repeats itself: body can be
-// read once.
-func (s *Sidecar) Put(ctx context.Context, mount, path string, body io.Reader, size int64) (origin.Object, error) {
+// Put writes an object of size bytes through an origin that does not speak S3, with fences as Forward raises them, also around one that is
+// refused: that what opts ask for does not hold may be news here. It never repeats itself: body can be read once.
+func (s *Sidecar) Put(ctx context.Context, mount, path string, body io.Reader, size int64, opts origin.PutOptions) (origin.Object, error) {
 	m, w, err := s.writer("put", mount, path)
 	if err != nil {
 		return origin.Object{}, err
@@ -93,7 +93,7 @@ func (s *Sidecar) Put(ctx context.Context, mount, path string, body io.Reader, s
 	s.fence(m, path)
 	defer s.fence(m, path)
 	s.metrics.forwards.Inc()
-	return w.Put(ctx, path, body, size)
+	return w.Put(ctx, path, body, size, opts)
 }
 
 // Delete removes an object through an origin that does not speak S3, with fences as Forward raises them.

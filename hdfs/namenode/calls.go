@@ -65,9 +65,10 @@ func missing(err error) error {
 	return err
 }
 
-// Rename moves src over dst, whatever file dst names, in one step.
-func (c *Client) Rename(ctx context.Context, src, dst string) error {
-	_, err := c.call(ctx, "rename2", appendBool(appendString(appendString(nil, 1, src), 2, dst), 3, true))
+// Rename moves src to dst in one step: with overwrite over whatever file dst names, without only if it names nothing; else the error is
+// FileAlreadyExistsException.
+func (c *Client) Rename(ctx context.Context, src, dst string, overwrite bool) error {
+	_, err := c.call(ctx, "rename2", appendBool(appendString(appendString(nil, 1, src), 2, dst), 3, overwrite))
 	return err
 }
 

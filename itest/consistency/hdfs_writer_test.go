@@ -324,7 +324,7 @@ func (w *hdfsWriter) putWhole(ctx context.Context, rng *rand.Rand, path string) 
 	seed, n := w.seeds.next(), rng.Int64N(3*hdfsBlock)
 	c := content{}.plus(seed, n)
 	err := w.show(path, exactly(c, "put"), func() error {
-		_, err := w.put.Put(ctx, path, bytes.NewReader(c.bytes(0, n)), n)
+		_, err := w.put.Put(ctx, path, bytes.NewReader(c.bytes(0, n)), n, origin.PutOptions{})
 		return err
 	})
 	w.now[path], w.ragged[path] = &c, false

@@ -92,9 +92,6 @@ func (s *Stage) startTrino(ctx context.Context, o StageOptions) (err error) {
 		Straight: s.recorders[Straight].URL(), Through: s.recorders[Through].URL(), Direct: s.Alio.Door,
 	} {
 		catalogs[string(way)] = HiveCatalog(endpoint, s.S3.Region, s.S3.AccessKey, s.S3.SecretKey)
-		if way != Straight {
-			catalogs[string(way)]["s3.exclusive-create"] = "false" // conditional PUTs, which mounts of other kinds than S3 refuse
-		}
 	}
 	if s.Trino, err = StartTrino(ctx, TrinoOptions{Dir: sub(o.Dir, "trino"), Catalogs: catalogs, Logf: o.Logf}); err != nil {
 		return err

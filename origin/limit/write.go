@@ -21,13 +21,13 @@ func (o *Origin) writer(ctx context.Context, op, path string) (origin.Writer, er
 
 // Put waits for a slot and holds it until the object is written or has failed. What it writes is not limited in bytes. It is origin.ErrUnsupported if
 // what is wrapped cannot write.
-func (o *Origin) Put(ctx context.Context, path string, body io.Reader, size int64) (origin.Object, error) {
+func (o *Origin) Put(ctx context.Context, path string, body io.Reader, size int64, opts origin.PutOptions) (origin.Object, error) {
 	w, err := o.writer(ctx, "put", path)
 	if err != nil {
 		return origin.Object{}, err
 	}
 	defer o.release()
-	return w.Put(ctx, path, body, size)
+	return w.Put(ctx, path, body, size, opts)
 }
 
 // Delete waits for a slot and holds it during the call. It is origin.ErrUnsupported if what is wrapped cannot write.

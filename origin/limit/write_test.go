@@ -15,25 +15,19 @@ import (
 )
 
 // writer takes a second for a Put.
-type writer struct{ *mem.Origin }
+type writer struct{ mem.Writer }
 
-func (w *writer) Put(_ context.Context, path string, body io.Reader, _ int64) (origin.Object, error) {
+func (w *writer) Put(ctx context.Context, path string, body io.Reader, size int64, opts origin.PutOptions) (origin.Object, error) {
 	<-time.After(time.Second)
-	data, err := io.ReadAll(body)
-	return w.Origin.Put(path, data), err
-}
-
-func (w *writer) Delete(_ context.Context, path string) error {
-	w.Origin.Delete(path)
-	return nil
+	return w.Writer.Put(ctx, path, body, size, opts)
 }
 
 func TestWritesWaitForASlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := wrap(t, &writer{mem.New("m")}, limit.Options{Concurrency: 1})
+		l := wrap(t, &writer{mem.Writer{Origin: mem.New("m")}}, limit.Options{Concurrency: 1})
 		put := make(chan error)
 		go func() {
-			_, err := l.Put(t.Context(), "x", strings.NewReader("one"), 3)
+			_, err := l.Put(t.Context(), "x", strings.NewReader("one"), 3, origin.PutOptions{})
 			put <- err
 		}()
 		synctest.Wait() // the Put has the slot
@@ -46,7 +40,7 @@ func TestWritesWaitForASlot(t *testing.T) {
 		}
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := l.Put(ended, "x", strings.NewReader("one"), 3); err != nil && !errors.Is(err, origin.ErrUnavailable) {
+		if _, err := l.Put(ended, "x", strings.NewReader("one"), 3, origin.PutOptions{}); err != nil && !errors.Is(err, origin.ErrUnavailable) {
 			t.Error(err)
 		}
 		if _, err := l.Stat(t.Context(), "y"); !errors.Is(err, origin.ErrNotFound) {
@@ -54,7 +48,7 @@ func TestWritesWaitForASlot(t *testing.T) {
 		}
 	})
 	l := wrap(t, mem.New("m"), limit.Options{Concurrency: 1})
-	_, err := l.Put(t.Context(), "x", strings.NewReader(""), 0)
+	_, err := l.Put(t.Context(), "x", strings.NewReader(""), 0, origin.PutOptions{})
 	if err2 := l.Delete(t.Context(), "x"); !errors.Is(err, origin.ErrUnsupported) || !errors.Is(err2, origin.ErrUnsupported) {
 		t.Errorf("an origin that cannot write: %v, %v", err, err2)
 	}

@@ -57,6 +57,12 @@ func (o *Origin) Put(path string, data []byte) origin.Object { return o.PutWith(
 
 // PutWith is Put with attributes, which are copied.
 func (o *Origin) PutWith(path string, data []byte, attributes map[string]string) origin.Object {
+	obj, _ := o.put(path, data, attributes, false)
+	return obj
+}
+
+// put stores a copy of data, and reports whether it did: with ifAbsent it does so only where nothing is.
+func (o *Origin) put(path string, data []byte, attributes map[string]string, ifAbsent bool) (origin.Object, bool) {
 	n := versions.Add(1)
 	obj := origin.Object{
 		Path:       path,
@@ -70,8 +76,11 @@ func (o *Origin) PutWith(path string, data []byte, attributes map[string]string)
 	obj.Parts = []origin.Part{{ID: fmt.Sprintf("%s/%q@%s", o.ID(), path, obj.Version), Length: obj.Size}}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if _, there := o.objects[path]; there && ifAbsent {
+		return origin.Object{}, false
+	}
 	o.objects[path] = stored{object: obj, data: bytes.Clone(data)}
-	return o.seen(obj)
+	return o.seen(obj), true
 }
 
 // Delete removes path and reports whether it was there.

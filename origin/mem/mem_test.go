@@ -14,6 +14,13 @@ func TestConformance(t *testing.T) {
 	origintest.Run(t, func(*testing.T) origintest.Fixture { return origintest.Memory(mem.New("conformance")) })
 }
 
+func TestWriterConformance(t *testing.T) {
+	origintest.Run(t, func(*testing.T) origintest.Fixture {
+		m := mem.New("conformance")
+		return origintest.Memory(m, func(origin.Origin) origin.Origin { return mem.Writer{Origin: m} })
+	})
+}
+
 func TestConformanceWithoutVersions(t *testing.T) {
 	origintest.Run(t, func(*testing.T) origintest.Fixture {
 		m := mem.New("conformance")

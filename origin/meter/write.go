@@ -20,13 +20,13 @@ func (o *Origin) writer(op, path string) (origin.Writer, error) {
 }
 
 // Put counts the call when the object is written or has failed. It is origin.ErrUnsupported, and not counted, if what is wrapped cannot write.
-func (o *Origin) Put(ctx context.Context, path string, body io.Reader, size int64) (origin.Object, error) {
+func (o *Origin) Put(ctx context.Context, path string, body io.Reader, size int64, opts origin.PutOptions) (origin.Object, error) {
 	w, err := o.writer("put", path)
 	if err != nil {
 		return origin.Object{}, err
 	}
 	answered := o.begin("put")
-	obj, err := w.Put(ctx, path, body, size)
+	obj, err := w.Put(ctx, path, body, size, opts)
 	answered()(outcome(ctx, err))
 	return obj, err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 	"testing"
 	"testing/iotest"
 
@@ -18,7 +19,7 @@ func testWriter(t *testing.T, f Fixture) {
 		return
 	}
 	const path = "w/a b+%41"
-	if _, err := w.Put(t.Context(), path, bytes.NewReader(nil), 0); errors.Is(err, origin.ErrUnsupported) || errors.Is(err, origin.ErrDenied) {
+	if _, err := w.Put(t.Context(), path, bytes.NewReader(nil), 0, origin.PutOptions{}); errors.Is(err, origin.ErrUnsupported) || errors.Is(err, origin.ErrDenied) {
 		wantKind(t, "put", err, origin.Kind(err), path)
 		return
 	}
@@ -27,7 +28,7 @@ func testWriter(t *testing.T, f Fixture) {
 		if i%2 == 0 {
 			told = -1
 		}
-		put, err := w.Put(t.Context(), path, bytes.NewReader(data), told)
+		put, err := w.Put(t.Context(), path, bytes.NewReader(data), told, origin.PutOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,6 +36,7 @@ func testWriter(t *testing.T, f Fixture) {
 		checkStored(t, f.Origin, put, data)
 	}
 	testTornWrites(t, f.Origin, w, path)
+	testCreate(t, f, w)
 	for range 2 { // the second one finds nothing, which is no error
 		if err := w.Delete(t.Context(), path); err != nil {
 			t.Errorf("delete: %v", err)
@@ -42,7 +44,7 @@ func testWriter(t *testing.T, f Fixture) {
 	}
 	_, err := f.Origin.Stat(t.Context(), path)
 	wantKind(t, "stat of a deleted object", err, origin.ErrNotFound, path)
-	_, err = w.Put(t.Context(), "", bytes.NewReader(nil), 0)
+	_, err = w.Put(t.Context(), "", bytes.NewReader(nil), 0, origin.PutOptions{})
 	wantKind(t, "put", err, origin.ErrInvalid, "")
 	wantKind(t, "delete", w.Delete(t.Context(), ""), origin.ErrInvalid, "")
 }
@@ -62,10 +64,76 @@ func checkStored(t *testing.T, o origin.Origin, want origin.Object, data []byte)
 	}
 }
 
+// testCreate writes only where nothing is: what is there stays as it is, and of several at once exactly one writes.
+func testCreate(t *testing.T, f Fixture, w origin.Writer) {
+	create := origin.PutOptions{IfAbsent: true}
+	data := random(220, 5000)
+	f.Put(t, "c/there", data)
+	before, err := f.Origin.Stat(t.Context(), "c/there")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{0, 5000, 3 << 20} {
+		_, err := w.Put(t.Context(), "c/there", bytes.NewReader(random(221, size)), int64(size), create)
+		wantKind(t, "put where an object is", err, origin.ErrVersionChanged, "c/there")
+	}
+	checkStored(t, f.Origin, before, data)
+	for i, size := range []int{0, 5000} { // the second one is of a path that had an object
+		put, err := w.Put(t.Context(), "c/new", bytes.NewReader(random(222, size)), -1, create)
+		if err != nil {
+			t.Fatalf("put %d where nothing is: %v", i, err)
+		}
+		checkStored(t, f.Origin, put, random(222, size))
+		if err := w.Delete(t.Context(), "c/new"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = w.Put(t.Context(), "c/new", iotest.ErrReader(errors.New("the client went away")), -1, create)
+	_, missing := f.Origin.Stat(t.Context(), "c/new")
+	if err == nil || !errors.Is(missing, origin.ErrNotFound) {
+		t.Errorf("a body that breaks was written: %v; %v", err, missing)
+	}
+	for round := range 3 {
+		testCreateAtOnce(t, f.Origin, w, "c/race"+string(rune('0'+round)))
+	}
+}
+
+// testCreateAtOnce has several write one path at once.
+func testCreateAtOnce(t *testing.T, o origin.Origin, w origin.Writer, path string) {
+	const writers = 4
+	var all sync.WaitGroup
+	var puts [writers]origin.Object
+	var errs [writers]error
+	begin := make(chan struct{})
+	for i := range writers {
+		all.Go(func() {
+			<-begin
+			puts[i], errs[i] = w.Put(t.Context(), path, bytes.NewReader(random(uint64(230+i), 1000+i)), -1, origin.PutOptions{IfAbsent: true})
+		})
+	}
+	close(begin)
+	all.Wait()
+	won := -1
+	for i, err := range errs {
+		switch {
+		case err != nil:
+			wantKind(t, "put beside others", err, origin.ErrVersionChanged, path)
+		case won >= 0:
+			t.Fatalf("writers %d and %d have both written %q as new", won, i, path)
+		default:
+			won = i
+		}
+	}
+	if won < 0 {
+		t.Fatalf("nobody has written %q: %v", path, errs)
+	}
+	checkStored(t, o, puts[won], random(uint64(230+won), 1000+won))
+}
+
 // testTornWrites writes bodies that are not what they were said to be, or that break: what was there before stays, and nothing new appears.
 func testTornWrites(t *testing.T, o origin.Origin, w origin.Writer, path string) {
 	data := random(210, 5000)
-	before, err := w.Put(t.Context(), path, bytes.NewReader(data), -1)
+	before, err := w.Put(t.Context(), path, bytes.NewReader(data), -1, origin.PutOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +150,7 @@ func testTornWrites(t *testing.T, o origin.Origin, w origin.Writer, path string)
 		"breaks at its very end":     {io.MultiReader(bytes.NewReader(random(214, 1000)), iotest.ErrReader(broken)), -1},
 		"breaks before what is said": {io.MultiReader(bytes.NewReader(random(215, 10)), iotest.ErrReader(broken)), 1000},
 	} {
-		if _, err := w.Put(t.Context(), path, c.body, c.size); err == nil {
+		if _, err := w.Put(t.Context(), path, c.body, c.size, origin.PutOptions{}); err == nil {
 			t.Errorf("a body that is %s was written", name)
 		}
 		if seeker, ok := c.body.(io.Seeker); ok {
@@ -90,7 +158,7 @@ func testTornWrites(t *testing.T, o origin.Origin, w origin.Writer, path string)
 				t.Fatal(err)
 			}
 		}
-		if _, err := w.Put(t.Context(), "w/new", c.body, c.size); err == nil {
+		if _, err := w.Put(t.Context(), "w/new", c.body, c.size, origin.PutOptions{}); err == nil {
 			t.Errorf("a body that is %s was written under a new name", name)
 		}
 	}

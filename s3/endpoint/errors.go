@@ -51,9 +51,9 @@ func notImplemented(op string) *apiError {
 		extra: []string{"Operation", op}}
 }
 
-// toAPIError maps any error to its answer. The kinds of package origin are mapped here and nowhere else. conditional says that the
-// client named the version it wants (If-Match).
-func toAPIError(err error, mount string, conditional bool) *apiError {
+// toAPIError maps any error to its answer. The kinds of package origin are mapped here and nowhere else. condition is the
+// header in which the client named the version it wants (If-Match), or that it wants none (If-None-Match of a PUT); "" if it did not.
+func toAPIError(err error, mount, condition string) *apiError {
 	var api *apiError
 	if errors.As(err, &api) {
 		return api
@@ -76,7 +76,7 @@ func toAPIError(err error, mount string, conditional bool) *apiError {
 	case origin.ErrDenied:
 		e.status, e.code = http.StatusForbidden, "AccessDenied"
 	case origin.ErrVersionChanged:
-		e.changed(conditional)
+		e.changed(condition)
 	case origin.ErrThrottled:
 		e.unavailable("SlowDown", max(retryAfter, time.Second))
 	case origin.ErrInvalidRange:
@@ -106,13 +106,13 @@ func (e *apiError) notFound(oe *origin.Error) {
 	}
 }
 
-// changed answers an object that changed while it was read. A client that named its version (If-Match) has its answer: 412, that
-// version is gone. Any other asked for whatever is current, which exists: it must not see a precondition fail that it never made, so
-// it is told to come again, which every S3 client does by itself.
-func (e *apiError) changed(conditional bool) {
-	if conditional {
+// changed answers an object that changed while it was read, or that is there where none may be. A client that named the version in its
+// condition has its answer: 412, that version is not there. Any other asked for whatever is current, which exists: it must not see a
+// precondition fail that it never made, so it is told to come again, which every S3 client does by itself.
+func (e *apiError) changed(condition string) {
+	if condition != "" {
 		e.status, e.code, e.message = http.StatusPreconditionFailed, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"
-		e.extra = []string{"Condition", "If-Match"}
+		e.extra = []string{"Condition", condition}
 		return
 	}
 	e.unavailable("ServiceUnavailable", 0)

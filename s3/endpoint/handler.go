@@ -20,15 +20,15 @@ import (
 
 // exchange is one request and its answer.
 type exchange struct {
-	h           *Handler
-	w           http.ResponseWriter
-	r           *http.Request
-	id          string
-	target      target
-	identity    identity
-	op          op
-	code        int  // index into codeNames, once known
-	conditional bool // the client named the version it wants
+	h         *Handler
+	w         http.ResponseWriter
+	r         *http.Request
+	id        string
+	target    target
+	identity  identity
+	op        op
+	code      int    // index into codeNames, once known
+	condition string // the header in which the client named the version it wants, or wants none of; ""
 }
 
 // ServeHTTP answers one S3 request. A body that cannot be finished ends in panic(http.ErrAbortHandler), which makes net/http cut the
@@ -177,7 +177,7 @@ func (x *exchange) fail(err error) {
 		x.code = codeClientGone
 		panic(http.ErrAbortHandler) // nobody listens; whatever were written could only be taken for an answer
 	}
-	e := toAPIError(err, x.target.bucket, x.conditional)
+	e := toAPIError(err, x.target.bucket, x.condition)
 	if errors.Is(e, origin.ErrUnknownMount) {
 		e = noSuchBucket(x.target.bucket, x.visible())
 	}

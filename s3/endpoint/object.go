@@ -19,7 +19,9 @@ func (x *exchange) getObject() error {
 	if rng.set && rng.suffix == 0 { // nothing to open
 		return x.headObject()
 	}
-	x.conditional = cond.match != "" && cond.match != "*"
+	if cond.match != "" && cond.match != "*" {
+		x.condition = "If-Match"
+	}
 	var seen origin.Object
 	known := false
 	req := rng.request(t.key)
@@ -79,7 +81,9 @@ func (x *exchange) openFailed(err error, obj *origin.Object, known bool, rng *by
 func (x *exchange) headObject() error {
 	t := &x.target
 	rng, cond := parseRange(x.r.Header), parseConditions(x.r.Header)
-	x.conditional = cond.match != "" && cond.match != "*"
+	if cond.match != "" && cond.match != "*" {
+		x.condition = "If-Match"
+	}
 	obj, err := x.h.backend.Stat(x.r.Context(), t.bucket, t.key)
 	if err != nil {
 		return err

@@ -24,8 +24,8 @@ type Stores interface {
 	Store(mount, path string) (Store, error)
 
 	// Put writes an object of size bytes, whole or not at all: it appears only if body gives io.EOF after them. What the cache believed of the
-	// path is dropped before and after.
-	Put(ctx context.Context, mount, path string, body io.Reader, size int64) (origin.Object, error)
+	// path is dropped before and after, also if opts forbid the write (origin.ErrVersionChanged).
+	Put(ctx context.Context, mount, path string, body io.Reader, size int64, opts origin.PutOptions) (origin.Object, error)
 
 	// Delete removes an object; that there is none is no error. What the cache believed of the path is dropped before and after.
 	Delete(ctx context.Context, mount, path string) error
@@ -199,7 +199,13 @@ func sumOf(header string) *trailerSum {
 // putThrough writes a single PutObject to an origin that does not speak S3. What S3 itself would check is checked here: besides the payload's signature and
 // trailer (see payload) the checksums in headers.
 func (x *exchange) putThrough() error {
-	if err := checkWriteHeaders(x.r.Header); err != nil {
+	header, opts := x.r.Header, origin.PutOptions{}
+	if v := header["If-None-Match"]; len(v) == 1 && v[0] == "*" { // the one condition of S3 that origins can hold a write to
+		x.condition, opts.IfAbsent = "If-None-Match", true
+		header = header.Clone()
+		header.Del("If-None-Match")
+	}
+	if err := checkWriteHeaders(header); err != nil {
 		return err
 	}
 	p, err := x.payload(x.outgoing())
@@ -219,7 +225,7 @@ func (x *exchange) putThrough() error {
 			return err
 		}
 	}
-	obj, err := x.h.stores.Put(x.r.Context(), x.target.bucket, x.target.key, p, p.size)
+	obj, err := x.h.stores.Put(x.r.Context(), x.target.bucket, x.target.key, p, p.size, opts)
 	if bad := p.failed(); bad != nil { // the cause, where err is only that the body could not be read
 		return bad
 	}

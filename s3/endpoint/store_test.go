@@ -36,7 +36,7 @@ func (s *stores) Store(mount, _ string) (Store, error) {
 	return st, nil
 }
 
-func (s *stores) Put(_ context.Context, mount, path string, body io.Reader, size int64) (origin.Object, error) {
+func (s *stores) Put(_ context.Context, mount, path string, body io.Reader, size int64, opts origin.PutOptions) (origin.Object, error) {
 	if mount != "lake" {
 		return origin.Object{}, origin.NewError(origin.ErrUnsupported, "put", path, nil)
 	}
@@ -46,6 +46,9 @@ func (s *stores) Put(_ context.Context, mount, path string, body io.Reader, size
 	}
 	if err = errors.Join(err, s.failed); err != nil {
 		return origin.Object{}, origin.NewError(origin.ErrUnavailable, "put", path, err)
+	}
+	if _, there := s.get(mount, path); there && opts.IfAbsent {
+		return origin.Object{}, origin.NewError(origin.ErrVersionChanged, "put", path, nil)
 	}
 	return origin.Object{Path: path, ETag: s.put(mount, path, data, nil)}, nil
 }
@@ -110,6 +113,49 @@ func TestChunkedPutToAnOriginThatDoesNotSpeakS3(t *testing.T) {
 	}
 }
 
+// TestPutOnlyIfNothingIsThere: If-None-Match: * is the origin's to decide. A refusal is 412 of that condition, what a client sent wrong is
+// told as without it, and an origin that answers so to a PUT without a condition is to be asked again.
+func TestPutOnlyIfNothingIsThere(t *testing.T) {
+	s := newStores()
+	h := newHandler(t, Options{Backend: s})
+	put := func(key, body string, header ...string) *httptest.ResponseRecorder {
+		return record(h, putRequest("/lake/"+key, strings.NewReader(body), header...))
+	}
+	const inm = "If-None-Match"
+	for i, c := range []struct {
+		key, body string
+		header    []string
+		code      int
+		says      string
+		stored    string
+	}{
+		{"x", "one", []string{inm, "*"}, 200, "", "one"},
+		{"x", "two", []string{inm, "*"}, 412, "<Code>PreconditionFailed</Code>", "one"},
+		{"x", "", []string{inm, "*"}, 412, "<Condition>If-None-Match</Condition>", "one"},
+		{"x", "three", nil, 200, "", "three"},
+		{"y", "bad", []string{inm, "*", "X-Amz-Checksum-Crc32", "AAAAAA=="}, 400, "BadDigest", ""},
+		{"y", "", []string{inm, "*"}, 200, "", ""},
+		{"y", "full", []string{inm, "*"}, 412, "PreconditionFailed", ""},
+	} {
+		w := put(c.key, c.body, c.header...)
+		if got, _ := s.get("lake", c.key); w.Code != c.code || !strings.Contains(w.Body.String(), c.says) || string(got) != c.stored || w.Code == 200 && w.Header().Get("Etag") == "" {
+			t.Errorf("%d: %d %s, stored %q; want %d that says %s, and %q stored", i, w.Code, w.Body, got, c.code, c.says, c.stored)
+		}
+	}
+	s.failed = errors.New("the disk is full")
+	if w := put("z", "x", inm, "*"); w.Code != 503 {
+		t.Errorf("an origin that fails: %d %s", w.Code, w.Body)
+	}
+	for condition, want := range map[string]int{"": 503, inm: 412} {
+		if e := toAPIError(origin.NewError(origin.ErrVersionChanged, "put", "x", nil), "lake", condition); e.status != want {
+			t.Errorf("condition %q: %d, want %d", condition, e.status, want)
+		}
+	}
+	if len(s.requests()) != 0 {
+		t.Error("something was forwarded")
+	}
+}
+
 // TestWhatCannotBeDoneIsNamed has requests that S3 understands and another origin cannot be asked.
 func TestWhatCannotBeDoneIsNamed(t *testing.T) {
 	s := newStores()
@@ -121,7 +167,13 @@ func TestWhatCannotBeDoneIsNamed(t *testing.T) {
 		code           int
 		names          string
 	}{
-		{"PUT", "/lake/y", []string{"If-None-Match", "*"}, 501, "If-None-Match"},
+		{"PUT", "/lake/y", []string{"If-None-Match", `"e"`}, 501, "If-None-Match"},
+		{"PUT", "/lake/y", []string{"If-None-Match", `*, "e"`}, 501, "If-None-Match"},
+		{"PUT", "/lake/y", []string{"If-None-Match", "*", "If-Match", `"e"`}, 501, "If-Match"},
+		{"PUT", "/lake/y", []string{"If-None-Match", "*", "If-Modified-Since", "x"}, 501, "If-Modified-Since"},
+		{"PUT", "/dumb/y", []string{"If-None-Match", "*"}, 501, "NotImplemented"},
+		{"PUT", "/kept/y", []string{"If-None-Match", "*"}, 403, "mounts.kept.writes"},
+		{"DELETE", "/lake/x", []string{"If-None-Match", "*"}, 501, "If-None-Match"},
 		{"PUT", "/lake/y", []string{"If-Match", `"e"`}, 501, "If-Match"},
 		{"PUT", "/lake/y", []string{"X-Amz-Meta-Owner", "me"}, 501, "X-Amz-Meta-Owner"},
 		{"PUT", "/lake/y", []string{"X-Amz-Server-Side-Encryption", "aws:kms"}, 501, "X-Amz-Server-Side-Encryption"},

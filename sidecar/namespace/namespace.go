@@ -212,12 +212,12 @@ func (o *Origin) writer(op, path string) (origin.Writer, string, error) {
 }
 
 // Put writes to the origin that holds the path.
-func (o *Origin) Put(ctx context.Context, path string, body io.Reader, size int64) (origin.Object, error) {
+func (o *Origin) Put(ctx context.Context, path string, body io.Reader, size int64, opts origin.PutOptions) (origin.Object, error) {
 	w, inner, err := o.writer("put", path)
 	if err != nil {
 		return origin.Object{}, err
 	}
-	obj, err := w.Put(ctx, inner, body, size)
+	obj, err := w.Put(ctx, inner, body, size, opts)
 	if err != nil {
 		return origin.Object{}, outer(err, "put", path)
 	}

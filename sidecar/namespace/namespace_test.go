@@ -3,7 +3,6 @@ package namespace_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -27,7 +26,7 @@ func newNest(t testing.TB, paths ...string) nest {
 	mounts := map[string]origin.Origin{}
 	for _, p := range paths {
 		n.at[p] = mem.New("conformance")
-		mounts[p] = writer{n.at[p]}
+		mounts[p] = mem.Writer{Origin: n.at[p]}
 	}
 	var err error
 	if n.Origin, err = namespace.New(mounts); err != nil {
@@ -106,7 +105,7 @@ func TestPathsWithoutAMount(t *testing.T) {
 		if !errors.Is(err, origin.ErrNotFound) || !strings.Contains(err.Error(), "mount") {
 			t.Errorf("stat %q: %v", path, err)
 		}
-		if _, err := n.Put(t.Context(), path, strings.NewReader("x"), 1); !errors.Is(err, origin.ErrInvalid) {
+		if _, err := n.Put(t.Context(), path, strings.NewReader("x"), 1, origin.PutOptions{}); !errors.Is(err, origin.ErrInvalid) {
 			t.Errorf("put %q: %v", path, err)
 		}
 	}
@@ -151,34 +150,9 @@ func (d *doors) Forward(_ context.Context, path string, _ *http.Request) (*http.
 	return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
 }
 
-// writer is an origin that takes writes, and does not speak S3.
-type writer struct{ *mem.Origin }
-
-func (w writer) Put(_ context.Context, path string, body io.Reader, size int64) (origin.Object, error) {
-	if path == "" {
-		return origin.Object{}, origin.NewError(origin.ErrInvalid, "put", path, errors.New("the path is empty"))
-	}
-	data, err := io.ReadAll(body)
-	if err == nil && size >= 0 && int64(len(data)) != size {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return origin.Object{}, origin.NewError(origin.ErrUnavailable, "put", path, err)
-	}
-	return w.Origin.Put(path, data), nil
-}
-
-func (w writer) Delete(_ context.Context, path string) error {
-	if path == "" {
-		return origin.NewError(origin.ErrInvalid, "delete", path, errors.New("the path is empty"))
-	}
-	w.Origin.Delete(path)
-	return nil
-}
-
 func TestWritesGoToTheOriginThatHoldsThePath(t *testing.T) {
-	root, archive := &doors{Origin: mem.New("lake")}, writer{mem.New("archive")}
-	n, err := namespace.New(map[string]origin.Origin{"": root, "archive": archive, "kept": namespace.NewReadOnly(writer{mem.New("kept")}, "lake/kept")})
+	root, archive := &doors{Origin: mem.New("lake")}, mem.Writer{Origin: mem.New("archive")}
+	n, err := namespace.New(map[string]origin.Origin{"": root, "archive": archive, "kept": namespace.NewReadOnly(mem.Writer{Origin: mem.New("kept")}, "lake/kept")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,14 +166,19 @@ func TestWritesGoToTheOriginThatHoldsThePath(t *testing.T) {
 	if _, err := n.Forward(t.Context(), "", req); !errors.Is(err, origin.ErrUnsupported) || !strings.Contains(err.Error(), "archive") {
 		t.Errorf("forward of the whole: %v", err)
 	}
-	obj, err := n.Put(t.Context(), "archive/x", strings.NewReader("one"), 3)
+	obj, err := n.Put(t.Context(), "archive/x", strings.NewReader("one"), 3, origin.PutOptions{})
 	if err != nil || obj.Path != "archive/x" {
 		t.Errorf("put: %+v %v", obj, err)
 	}
 	if _, err := archive.Stat(t.Context(), "x"); err != nil {
 		t.Error(err)
 	}
-	if _, err := n.Put(t.Context(), "x", strings.NewReader("one"), 3); !errors.Is(err, origin.ErrUnsupported) {
+	_, err = n.Put(t.Context(), "archive/x", strings.NewReader("two"), 3, origin.PutOptions{IfAbsent: true})
+	var e *origin.Error
+	if !errors.Is(err, origin.ErrVersionChanged) || !errors.As(err, &e) || e.Path != "archive/x" {
+		t.Errorf("put where an object is: %v", err)
+	}
+	if _, err := n.Put(t.Context(), "x", strings.NewReader("one"), 3, origin.PutOptions{}); !errors.Is(err, origin.ErrUnsupported) {
 		t.Errorf("put to an origin that only speaks S3: %v", err)
 	}
 	if err := n.Delete(t.Context(), "archive/x"); err != nil {
@@ -208,7 +187,7 @@ func TestWritesGoToTheOriginThatHoldsThePath(t *testing.T) {
 	if _, err := n.Stat(t.Context(), "archive/x"); !errors.Is(err, origin.ErrNotFound) {
 		t.Errorf("after a delete: %v", err)
 	}
-	_, errPut := n.Put(t.Context(), "kept/x", strings.NewReader("one"), 3)
+	_, errPut := n.Put(t.Context(), "kept/x", strings.NewReader("one"), 3, origin.PutOptions{})
 	for _, err := range []error{errPut, n.Delete(t.Context(), "kept/x")} {
 		if !errors.Is(err, origin.ErrDenied) || !strings.Contains(err.Error(), "mounts.lake/kept.writes") {
 			t.Errorf("a write to a read-only mount: %v", err)

@@ -87,13 +87,13 @@ func (o *Owned) Forward(ctx context.Context, path string, r *http.Request) (*htt
 }
 
 // Put writes to the wrapped origin.
-func (o *Owned) Put(ctx context.Context, path string, body io.Reader, size int64) (origin.Object, error) {
+func (o *Owned) Put(ctx context.Context, path string, body io.Reader, size int64, opts origin.PutOptions) (origin.Object, error) {
 	defer runtime.KeepAlive(o)
 	w, ok := origin.As[origin.Writer](o.inner)
 	if !ok {
 		return origin.Object{}, origin.NewError(origin.ErrUnsupported, "put", path, errNoWrites)
 	}
-	return w.Put(ctx, path, body, size)
+	return w.Put(ctx, path, body, size, opts)
 }
 
 // Delete removes from the wrapped origin.

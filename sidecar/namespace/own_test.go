@@ -1,6 +1,7 @@
 package namespace_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"runtime"
@@ -18,7 +19,7 @@ import (
 func TestOwnedConformance(t *testing.T) {
 	origintest.Run(t, func(*testing.T) origintest.Fixture {
 		return origintest.Memory(mem.New("conformance"), func(o origin.Origin) origin.Origin {
-			return namespace.Own(writer{o.(*mem.Origin)}, func() {})
+			return namespace.Own(mem.Writer{Origin: o.(*mem.Origin)}, func() {})
 		})
 	})
 }
@@ -56,9 +57,12 @@ func TestOwnedIsClosedAfterItsLastUse(t *testing.T) {
 }
 
 func TestOwnedPassesWritesThrough(t *testing.T) {
-	w := namespace.Own(writer{mem.New("lake")}, func() {})
-	if _, err := w.Put(t.Context(), "x", strings.NewReader("one"), 3); err != nil {
+	w := namespace.Own(mem.Writer{Origin: mem.New("lake")}, func() {})
+	if _, err := w.Put(t.Context(), "x", strings.NewReader("one"), 3, origin.PutOptions{}); err != nil {
 		t.Error(err)
+	}
+	if _, err := w.Put(t.Context(), "x", strings.NewReader("two"), 3, origin.PutOptions{IfAbsent: true}); !errors.Is(err, origin.ErrVersionChanged) {
+		t.Errorf("put where an object is: %v", err)
 	}
 	if err := w.Delete(t.Context(), "x"); err != nil {
 		t.Error(err)
@@ -70,7 +74,7 @@ func TestOwnedPassesWritesThrough(t *testing.T) {
 	}
 	plain := namespace.Own(mem.New("lake"), func() {})
 	_, errForward := plain.Forward(t.Context(), "x", req)
-	_, errPut := plain.Put(t.Context(), "x", strings.NewReader(""), 0)
+	_, errPut := plain.Put(t.Context(), "x", strings.NewReader(""), 0, origin.PutOptions{})
 	for _, err := range []error{errForward, errPut, plain.Delete(t.Context(), "x")} {
 		if origin.Kind(err) != origin.ErrUnsupported {
 			t.Error(err)

@@ -45,7 +45,7 @@ func (r *ReadOnly) Forward(ctx context.Context, path string, req *http.Request) 
 }
 
 // Put is refused.
-func (r *ReadOnly) Put(_ context.Context, path string, _ io.Reader, _ int64) (origin.Object, error) {
+func (r *ReadOnly) Put(_ context.Context, path string, _ io.Reader, _ int64, _ origin.PutOptions) (origin.Object, error) {
 	return origin.Object{}, r.Refuses("put", path)
 }
 
