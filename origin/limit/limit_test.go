@@ -31,7 +31,7 @@ func TestConformance(t *testing.T) {
 	for name, opts := range map[string]limit.Options{"none": {}, "both": {Concurrency: 3, BytesPerSecond: 4 << 30}} {
 		t.Run(name, func(t *testing.T) {
 			origintest.Run(t, func(t *testing.T) origintest.Fixture {
-				return origintest.Memory(mem.New("m"), func(o origin.Origin) origin.Origin { return wrap(t, o, opts) })
+				return origintest.Memory(mem.New("m"), func(o origin.Origin) origin.Origin { return wrap(t, mem.Writer{Origin: o.(*mem.Origin)}, opts) })
 			})
 		})
 	}

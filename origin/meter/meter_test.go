@@ -23,7 +23,7 @@ import (
 func TestConformance(t *testing.T) {
 	origintest.Run(t, func(t *testing.T) origintest.Fixture {
 		return origintest.Memory(mem.New("m"), func(o origin.Origin) origin.Origin {
-			m, err := meter.New(o, meter.Options{Mount: "lake", Registerer: prometheus.NewRegistry()})
+			m, err := meter.New(mem.Writer{Origin: o.(*mem.Origin)}, meter.Options{Mount: "lake", Registerer: prometheus.NewRegistry()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -25,7 +25,9 @@ func wrap(t testing.TB, o origin.Origin, opts retry.Options) *retry.Origin {
 
 func TestConformance(t *testing.T) {
 	origintest.Run(t, func(t *testing.T) origintest.Fixture {
-		return origintest.Memory(mem.New("m"), func(o origin.Origin) origin.Origin { return wrap(t, o, retry.Options{}) })
+		return origintest.Memory(mem.New("m"), func(o origin.Origin) origin.Origin {
+			return wrap(t, mem.Writer{Origin: o.(*mem.Origin)}, retry.Options{})
+		})
 	})
 }
 
