@@ -250,8 +250,13 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 		<-stop
 		return answer(200, nil, ""), nil
 	}
+	idle := func() int {
+		s.door.scratch.mu.Lock()
+		defer s.door.scratch.mu.Unlock()
+		return len(s.door.scratch.idle)
+	}
 	for i := range 9 {
-		one := &side{addr: s.addr}
+		one, before := &side{addr: s.addr}, idle()
 		one.dial(t)
 		defer one.conn.Close()
 		switch i % 3 {
@@ -262,11 +267,8 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 		case 2:
 			one.ask(t, "GET", "/lake/k?acl", "")
 		}
-		until(t, "its buffer is back", func() bool {
-			s.door.scratch.mu.Lock()
-			defer s.door.scratch.mu.Unlock()
-			return len(s.door.scratch.idle) == 1
-		})
+		// A connection that net/http watches for a hang-up borrows a buffer for a moment, too, so that there may be a second one.
+		until(t, "its buffer is back", func() bool { return idle() >= max(before, 1) })
 	}
 }
 
