@@ -15,15 +15,18 @@ import (
 
 // HDFSOptions say how StartHDFS starts a file system. The zero value is one NameNode and one DataNode.
 type HDFSOptions struct {
-	Dir         string        // absolute; data, configuration, output. "": a new temporary folder, removed by Stop
-	DataNodes   int           // 0: 1. It is the default replication too, up to 2
-	HA          bool          // two NameNodes with shared edits, the first one active; Do "failover N" changes that
-	BlockSize   int64         // bytes, a multiple of 512 and at least 1024; 0: 1 MiB
-	Permissions bool          // whether permissions are checked; the superuser is HDFSUser
-	Kerberos    bool          // a KDC, and servers that ask for tickets; data transfer is authenticated
-	TicketLife  time.Duration // of Kerberos tickets; 0: an hour
-	Deadline    time.Duration // until ready; 0: 3 minutes (10 s are usual on 2 idle cores)
-	Logf        Logf          // progress; nil: Stderr
+	Dir         string // absolute; data, configuration, output. "": a new temporary folder, removed by Stop
+	DataNodes   int    // 0: 1. It is the default replication too, up to 2
+	HA          bool   // two NameNodes with shared edits, the first one active; Do "failover N" changes that
+	BlockSize   int64  // bytes, a multiple of 512 and at least 1024; 0: 1 MiB
+	Permissions bool   // whether permissions are checked; the superuser is HDFSUser
+	Kerberos    bool   // a KDC, and servers that ask for tickets
+	// With Kerberos: hadoop.rpc.protection and dfs.data.transfer.protection; "": authentication.
+	RPCProtection, DataProtection string
+	AES                           bool          // data that is encrypted is by AES, else by DIGEST-MD5's own RC4
+	TicketLife                    time.Duration // of Kerberos tickets; 0: an hour
+	Deadline                      time.Duration // until ready; 0: 3 minutes (10 s are usual on 2 idle cores)
+	Logf                          Logf          // progress; nil: Stderr
 }
 
 // HDFSUser is who the NameNode runs as: its superuser, and the owner of what Do makes.
@@ -43,10 +46,10 @@ type HDFS struct {
 	Dir       string
 	BlockSize int64
 
-	// With Kerberos: krb5.conf, and a plain user's principal with its keytab. The servers are ServerPrincipal.
+	// With Kerberos: the KDC, krb5.conf, and a plain user's principal with its keytab. The servers are ServerPrincipal.
+	KDC                                          *KDC
 	Krb5Conf, Keytab, Principal, ServerPrincipal string
 
-	kdc    *KDC
 	proc   *Process
 	ctl    *control
 	ports  map[string][]*Port
@@ -113,14 +116,14 @@ func (h *HDFS) prepare(ctx context.Context, o HDFSOptions) error {
 
 // startKDC starts a KDC with the servers' principals and that of a plain user, "alio".
 func (h *HDFS) startKDC(ctx context.Context, o HDFSOptions) (err error) {
-	if h.kdc, err = StartKDC(ctx, filepath.Join(h.Dir, "kdc"), o.TicketLife, o.Logf); err != nil {
+	if h.KDC, err = StartKDC(ctx, filepath.Join(h.Dir, "kdc"), o.TicketLife, o.Logf); err != nil {
 		return err
 	}
-	h.Krb5Conf, h.Principal, h.ServerPrincipal = h.kdc.Krb5Conf, "alio@"+KDCRealm, HDFSUser+"/localhost@"+KDCRealm
-	if _, err = h.kdc.Keytab(ctx, "server", h.ServerPrincipal, "HTTP/localhost@"+KDCRealm); err != nil {
+	h.Krb5Conf, h.Principal, h.ServerPrincipal = h.KDC.Krb5Conf, "alio@"+KDCRealm, HDFSUser+"/localhost@"+KDCRealm
+	if _, err = h.KDC.Keytab(ctx, "server", h.ServerPrincipal, "HTTP/localhost@"+KDCRealm); err != nil {
 		return err
 	}
-	h.Keytab, err = h.kdc.Keytab(ctx, "alio", h.Principal)
+	h.Keytab, err = h.KDC.Keytab(ctx, "alio", h.Principal)
 	return err
 }
 
@@ -133,6 +136,12 @@ func (o HDFSOptions) withDefaults() HDFSOptions {
 	}
 	if o.TicketLife == 0 {
 		o.TicketLife = time.Hour
+	}
+	if o.RPCProtection == "" {
+		o.RPCProtection = "authentication"
+	}
+	if o.DataProtection == "" {
+		o.DataProtection = "authentication"
 	}
 	if o.Deadline == 0 {
 		o.Deadline = 3 * time.Minute
@@ -196,7 +205,7 @@ func (h *HDFS) start(ctx context.Context, java, classPath string, o HDFSOptions)
 		return err
 	}
 	var kerberos []string
-	if h.kdc != nil {
+	if h.KDC != nil {
 		kerberos = []string{"-Djava.security.krb5.conf=" + h.Krb5Conf}
 	}
 	h.proc, err = startProcess(processSpec{
@@ -249,8 +258,8 @@ func (h *HDFS) Stop() {
 		if h.ctl != nil {
 			h.ctl.close()
 		}
-		if h.kdc != nil {
-			h.kdc.Stop()
+		if h.KDC != nil {
+			h.KDC.Stop()
 		}
 		for _, ports := range h.ports {
 			for _, p := range ports {

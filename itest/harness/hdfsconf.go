@@ -27,9 +27,12 @@ func (h *HDFS) configure(o HDFSOptions) error {
 	site := h.clientSite(o)
 	server := h.serverSite(o)
 	if o.Kerberos {
-		maps.Copy(core, map[string]string{"hadoop.security.authentication": "kerberos"})
-		maps.Copy(site, h.kerberosSite())
+		maps.Copy(core, map[string]string{"hadoop.security.authentication": "kerberos", "hadoop.rpc.protection": o.RPCProtection})
+		maps.Copy(site, h.kerberosSite(o))
 		maps.Copy(server, h.kerberosServerSite())
+		if o.AES {
+			server["dfs.encrypt.data.transfer.cipher.suites"] = "AES/CTR/NoPadding"
+		}
 	}
 	maps.Copy(server, core)
 	maps.Copy(server, site)
@@ -101,17 +104,17 @@ func (h *HDFS) serverSite(o HDFSOptions) map[string]string {
 }
 
 // kerberosSite is what clients must know of the servers' Kerberos.
-func (h *HDFS) kerberosSite() map[string]string {
+func (h *HDFS) kerberosSite(o HDFSOptions) map[string]string {
 	return map[string]string{
 		"dfs.namenode.kerberos.principal": h.ServerPrincipal,
 		"dfs.datanode.kerberos.principal": h.ServerPrincipal,
-		"dfs.data.transfer.protection":    "authentication",
+		"dfs.data.transfer.protection":    o.DataProtection,
 	}
 }
 
 // kerberosServerSite is the servers' own part. Their ports are no privileged ones, which Hadoop allows in tests only.
 func (h *HDFS) kerberosServerSite() map[string]string {
-	keytab := filepath.Join(h.kdc.Dir, "server.keytab")
+	keytab := filepath.Join(h.KDC.Dir, "server.keytab")
 	return map[string]string{
 		"alio.principal":                                  h.ServerPrincipal,
 		"alio.keytab":                                     keytab,

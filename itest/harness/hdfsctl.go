@@ -106,7 +106,7 @@ func (c *control) close() {
 //	put PATH BASE64   read PATH OFFSET BYTES (answers base64, read by Hadoop's client)
 //	truncate PATH LENGTH (answers true, or false while the last block recovers)   closed PATH   recover PATH (its lease)
 //	concat TARGET SOURCE...   rename FROM TO (replaces)   delete PATH (with all below it)   mkdir PATH
-//	settimes PATH MTIME ATIME (milliseconds)   chmod PATH OCTAL   setowner PATH USER GROUP   setrep PATH N
+//	settimes PATH MTIME ATIME (milliseconds)   chmod PATH OCTAL   setowner PATH USER GROUP   owner PATH   setrep PATH N
 //	ec FOLDER POLICY (XOR-2-1-1024k works with two DataNodes)   zone FOLDER KEY (an encryption zone with a new key)
 //	locate PATH (answers "inode length mtime underconstruction" and "pool:id:stamp:bytes:port,port" for each block)
 //	namenode stop|start|restart N   datanode stop|start|restart N   failover N   safemode enter|leave|get

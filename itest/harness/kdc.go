@@ -15,9 +15,9 @@ import (
 // KDCRealm is the realm of every KDC of the harness.
 const KDCRealm = "ALIO.TEST"
 
-// kdcPackages are MIT Kerberos' server and what it links to, from Debian: 1.1 MB. They are not pinned, since Debian's mirrors drop a
+// kdcPackages are MIT Kerberos' server, its kinit, and what they link to, from Debian: 1.2 MB. They are not pinned, since Debian's mirrors drop a
 // version with each point release; apt checks every one against the mirror's signed lists.
-var kdcPackages = []string{"krb5-kdc", "krb5-admin-server", "libgssrpc4", "libkadm5srv-mit12", "libkdb5-10", "libverto1", "libverto-libev1", "libev4",
+var kdcPackages = []string{"krb5-kdc", "krb5-admin-server", "krb5-user", "libgssrpc4", "libkadm5srv-mit12", "libkdb5-10", "libverto1", "libverto-libev1", "libev4",
 	"libss2", "libk5crypto3", "libkrb5-3", "libkrb5support0", "libgssapi-krb5-2", "libkeyutils1", "libcom-err2"}
 
 // KDC is a running Kerberos server (MIT krb5kdc) on a loopback port of its own.
@@ -100,6 +100,22 @@ func (k *KDC) Keytab(ctx context.Context, name string, principals ...string) (st
 	return path, nil
 }
 
+// Limit bounds the life of a principal's tickets.
+func (k *KDC) Limit(ctx context.Context, principal string, life time.Duration) error {
+	return k.run(ctx, "kadmin.local", "-r", KDCRealm, "-q", fmt.Sprintf("modprinc -maxlife \"%d seconds\" %s", int(life.Seconds()), principal))
+}
+
+// Rekey gives a principal another random key: keytabs made before are then wrong.
+func (k *KDC) Rekey(ctx context.Context, principal string) error {
+	return k.run(ctx, "kadmin.local", "-r", KDCRealm, "-q", "cpw -randkey "+principal)
+}
+
+// Ticket puts a principal's ticket of a life into a credential cache, in place of what was there, as kinit does; it returns the cache's path.
+func (k *KDC) Ticket(ctx context.Context, name, keytab, principal string, life time.Duration) (string, error) {
+	path := filepath.Join(k.Dir, name+".ccache")
+	return path, k.run(ctx, "kinit", "-c", "FILE:"+path, "-k", "-t", keytab, "-l", fmt.Sprintf("%ds", int(life.Seconds())), principal)
+}
+
 // Stop ends the server. It may be called more than once.
 func (k *KDC) Stop() {
 	if k.proc != nil {
@@ -108,7 +124,12 @@ func (k *KDC) Stop() {
 	k.port.Release()
 }
 
-func (k *KDC) program(name string) string { return filepath.Join(k.root, "usr", "sbin", name) }
+func (k *KDC) program(name string) string {
+	if name == "kinit" {
+		return filepath.Join(k.root, "usr", "bin", name)
+	}
+	return filepath.Join(k.root, "usr", "sbin", name)
+}
 
 // libraries are the folders of the unpacked libraries, that of usr first.
 func (k *KDC) libraries() []string {
@@ -138,7 +159,7 @@ func kdcRoot(ctx context.Context, logf Logf) (string, error) {
 		return "", err
 	}
 	root := filepath.Join(cache, "krb5-debian")
-	if _, err := os.Stat(filepath.Join(root, "complete")); err == nil {
+	if kdcComplete(root) {
 		return root, nil
 	}
 	unlock, err := lockCache(ctx, "krb5-debian", logf)
@@ -146,7 +167,7 @@ func kdcRoot(ctx context.Context, logf Logf) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	if _, err := os.Stat(filepath.Join(root, "complete")); err == nil {
+	if kdcComplete(root) {
 		return root, nil
 	}
 	for _, tool := range []string{"apt-get", "dpkg"} {
@@ -175,6 +196,12 @@ func kdcRoot(ctx context.Context, logf Logf) (string, error) {
 	return root, nil
 }
 
+// kdcComplete reports whether root holds every package, and not only those of an earlier list.
+func kdcComplete(root string) bool {
+	b, err := os.ReadFile(filepath.Join(root, "complete"))
+	return err == nil && string(b) == strings.Join(kdcPackages, "\n")
+}
+
 // unpackDebian fetches the packages and unpacks them into root, which is whole or not there.
 func unpackDebian(ctx context.Context, cache, root string, options []string) error {
 	tmp, err := os.MkdirTemp(cache, ".krb5-*")
@@ -197,7 +224,7 @@ func unpackDebian(ctx context.Context, cache, root string, options []string) err
 			return err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(whole, "complete"), nil, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(whole, "complete"), []byte(strings.Join(kdcPackages, "\n")), 0o644); err != nil {
 		return err
 	}
 	return errors.Join(os.RemoveAll(root), os.Rename(whole, root))

@@ -161,6 +161,8 @@ final class Commands {
       case "chmod":
         fs().setPermission(p, new FsPermission(a[1]));
         return "";
+      case "owner":
+        return fs().getFileStatus(new Path(null, null, a[0])).getOwner();
       case "setowner":
         fs().setOwner(p, a[1], a[2]);
         return "";
