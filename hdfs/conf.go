@@ -158,13 +158,13 @@ func (c conf) service(name string) []string {
 	return nil
 }
 
-// protection is the strongest that dfs.data.transfer.protection allows.
+// protection is the least that dfs.data.transfer.protection is content with: DataNodes choose among what it names.
 func (c conf) protection() string {
 	if c.get("dfs.encrypt.data.transfer") == "true" {
 		return "privacy"
 	}
 	allowed := c.list("dfs.data.transfer.protection")
-	for _, p := range []string{"privacy", "integrity", "authentication"} {
+	for _, p := range []string{"authentication", "integrity", "privacy"} {
 		if slices.ContainsFunc(allowed, func(s string) bool { return strings.EqualFold(s, p) }) {
 			return p
 		}

@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,8 +23,8 @@ import (
 // internal/transfer/block_reader.go: "if n > 0 { return n, nil }"). So a packet is read whole and checked here; one that is wrong is a read error
 // before any byte of it, which the library answers as it should, by asking another replica for those bytes.
 //
-// What passes in a SASL layer with integrity or privacy cannot be looked into here. There the library is asked for less than a checksum's chunk at a
-// time, which it checks before it returns any of it (see loan.read).
+// What passes in an encrypting SASL layer cannot be looked into here. There the library is asked for less than a checksum's chunk at a time, which it
+// checks before it returns any of it (see loan.read). A layer whose messages the library cannot put together is refused (see readHandshake).
 type dataConn struct {
 	*timedConn
 	in    *bufio.Reader
@@ -34,6 +35,7 @@ type dataConn struct {
 	remaining func(block uint64, off int64) int64
 	out       []byte // checked, to be delivered
 	buf       []byte // of the packet at hand
+	layer     string // what the DataNode's challenge offers first: auth, auth-int, auth-conf
 
 	table *crc32.Table // nil: the file has no checksums
 	chunk int          // bytes to a checksum
@@ -42,38 +44,45 @@ type dataConn struct {
 
 // The states of a dataConn.
 const (
-	opaque   = iota // a SASL handshake or layer, or a write's acknowledgements: passed on
-	answered        // a read was asked for; its answer is next
-	packets         // the answer's packets
-	ended           // the last packet was delivered
+	opaque     = iota // a SASL layer, or a write's acknowledgements: passed on
+	challenged        // the DataNode's challenge is next
+	agreed            // the DataNode's word on what was agreed is next
+	answered          // a read was asked for; its answer is next
+	packets           // the answer's packets
+	ended             // the last packet was delivered
 )
 
 func newDataConn(t *timedConn) *dataConn {
 	return &dataConn{timedConn: t, in: bufio.NewReaderSize(t, 64<<10), next: -1}
 }
 
-// What requests begin with: version 28, and the operation.
+// What a handshake and the request of a read (version 28, and the operation) begin with.
 var (
-	opWriteBlock = []byte{0, 28, 80}
-	opReadBlock  = []byte{0, 28, 81}
+	opHandshake = []byte{0xde, 0xad, 0xbe, 0xef}
+	opReadBlock = []byte{0, 28, 81}
 )
 
 // writeIdle bounds how long a write's acknowledgements may stay away: none come while the writer has nothing to send, and DataNodes wait a minute.
 const writeIdle = 70 * time.Second
 
+// writes says that blocks are written by this connection, which its bytes do not tell where they are encrypted.
+func (d *dataConn) writes() {
+	d.limit = max(d.limit, writeIdle)
+	d.writing.Store(true)
+}
+
 // Write tells the library of no failure once a block is being written: it would then never end the goroutines that it has for it (finish returns before it
 // closes their channel). The connection is closed instead, so that no acknowledgement comes, which the library takes as it should; lost tells sooner.
 func (d *dataConn) Write(p []byte) (int, error) {
 	switch {
+	case bytes.HasPrefix(p, opHandshake):
+		d.state.Store(challenged)
 	case bytes.HasPrefix(p, opReadBlock):
 		d.state.Store(answered)
 		if d.remaining != nil {
 			_, err := d.timedConn.Write(cutRead(p, d.remaining))
 			return len(p), err
 		}
-	case bytes.HasPrefix(p, opWriteBlock):
-		d.limit = max(d.limit, writeIdle)
-		d.writing.Store(true)
 	}
 	n, err := d.timedConn.Write(p)
 	if err != nil && d.writing.Load() {
@@ -85,12 +94,14 @@ func (d *dataConn) Write(p []byte) (int, error) {
 }
 
 // checked reports whether what this connection delivers is checked.
-func (d *dataConn) checked() bool { return d.state.Load() != opaque }
+func (d *dataConn) checked() bool { return d.state.Load() >= answered }
 
 func (d *dataConn) Read(p []byte) (int, error) {
 	for len(d.out) == 0 {
 		var err error
 		switch d.state.Load() {
+		case challenged, agreed:
+			err = d.readHandshake()
 		case answered:
 			err = d.readAnswer()
 		case packets:
@@ -110,23 +121,68 @@ func (d *dataConn) Read(p []byte) (int, error) {
 // largest is the most bytes that an answer or a packet may have; Hadoop's own bound of a packet is 16 MiB.
 const largest = 17 << 20
 
-// readAnswer reads a BlockOpResponseProto, which says how the packets are checked.
-func (d *dataConn) readAnswer() error {
+// readMessage reads a message whole, for the library too.
+func (d *dataConn) readMessage() (message []byte, err error) {
 	n, err := binary.ReadUvarint(d.in)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if n > 1<<20 {
-		return fmt.Errorf("the DataNode's answer has %d bytes", n)
+		return nil, fmt.Errorf("the DataNode's answer has %d bytes", n)
 	}
 	d.out = binary.AppendUvarint(d.buf[:0], n)
 	head := len(d.out)
 	d.out = append(d.out, make([]byte, n)...)
 	if _, err := io.ReadFull(d.in, d.out[head:]); err != nil {
 		d.out = nil
+		return nil, err
+	}
+	return d.out[head:], nil
+}
+
+// errLayer refuses a SASL layer in which data cannot be read.
+var errLayer = errors.New("the DataNode signs or encrypts data by DIGEST-MD5, which the HDFS library cannot read")
+
+// readHandshake reads the DataNode's two DataTransferEncryptorMessageProto. The library (v2.4.0) loses bytes where one read spans two messages of a
+// DIGEST-MD5 layer (digestMD5PrivacyConn.Read, digestMD5IntegrityConn.Read: the count leaves out what came from the first), and DataNodes answer in
+// several messages. So such a layer is refused before it begins; encryption by AES, which has no messages, and no layer at all are read.
+func (d *dataConn) readHandshake() error {
+	message, err := d.readMessage()
+	if err != nil {
 		return err
 	}
-	message := d.out[head:]
+	if d.state.Load() == challenged {
+		challenge, _ := protobytes(message, 2)
+		d.layer = firstLayer(string(challenge))
+		d.state.Store(agreed)
+		return nil
+	}
+	d.state.Store(opaque)
+	status, _ := varint(message, 1)
+	_, aes := protobytes(message, 4)
+	if status == 0 && (d.layer == "auth-int" || d.layer == "auth-conf" && !aes) {
+		d.out = nil
+		return errLayer
+	}
+	return nil
+}
+
+// firstLayer is the first quality of protection of a DIGEST-MD5 challenge: the library takes that one.
+func firstLayer(challenge string) string {
+	_, after, _ := strings.Cut(challenge, "qop=")
+	after = strings.TrimPrefix(after, `"`)
+	if i := strings.IndexAny(after, `",`); i >= 0 {
+		after = after[:i]
+	}
+	return after
+}
+
+// readAnswer reads a BlockOpResponseProto, which says how the packets are checked.
+func (d *dataConn) readAnswer() error {
+	message, err := d.readMessage()
+	if err != nil {
+		return err
+	}
 	status, _ := varint(message, 1)
 	if status != 0 {
 		d.state.Store(ended) // the library words the refusal

@@ -103,3 +103,39 @@ func FuzzDataConn(f *testing.F) {
 		_, _ = through(t, b)
 	})
 }
+
+// handshake is what a DataNode sends to agree on a SASL layer: its challenge, and its word on the client's response, with an AES cipher or without.
+func handshake(challenge string, aes bool) []byte {
+	var b []byte
+	for _, payload := range []string{challenge, "rspauth=0"} {
+		m := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 0)
+		m = protowire.AppendString(protowire.AppendTag(m, 2, protowire.BytesType), payload)
+		if aes && payload != challenge {
+			m = protowire.AppendBytes(protowire.AppendTag(m, 4, protowire.BytesType), []byte{8, 2})
+		}
+		b = append(binary.AppendUvarint(b, uint64(len(m))), m...)
+	}
+	return b
+}
+
+// A layer that the library would read wrongly is refused before anything of it is read; what is no such layer passes, handshake and all.
+func TestDataConnLayers(t *testing.T) {
+	for _, c := range []struct {
+		qop  string
+		aes  bool
+		good bool
+	}{
+		{`"auth"`, false, true}, {`"auth,auth-int,auth-conf"`, false, true}, {`auth`, false, true}, {`"auth-conf"`, true, true},
+		{`"auth-conf"`, false, false}, {`"auth-int"`, false, false}, {`"auth-int"`, true, false}, {`"auth-int,auth"`, false, false}, {`auth-conf`, false, false},
+	} {
+		all := append(handshake(`realm="0",nonce="n",qop=`+c.qop+`,charset=utf-8,cipher="rc4",algorithm=md5-sess`, c.aes), "and the rest"...)
+		d := newDataConn(&timedConn{Conn: sent{r: bytes.NewReader(all)}})
+		if _, err := d.Write(append(bytes.Clone(opHandshake), 2, 8, 0)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(d)
+		if whole := err == nil && bytes.Equal(got, all); whole != c.good || !c.good && !errors.Is(err, errLayer) {
+			t.Errorf("qop=%s, AES %v: %d bytes of %d, %v", c.qop, c.aes, len(got), len(all), err)
+		}
+	}
+}

@@ -44,7 +44,11 @@ func remote(err error) error {
 func (o *Origin) explain(err error) (kind error, hint string) {
 	switch {
 	case errors.Is(err, namenode.ErrCredentials), namenode.Is(err, "InvalidToken", "SecretManager$InvalidToken"):
-		return origin.ErrDenied, "the ticket or token has expired or is not accepted: run kinit again, or check the keytab and the clock"
+		return origin.ErrDenied, o.loginHint(err)
+	case errors.Is(err, errLayer):
+		return origin.ErrUnsupported, "set dfs.encrypt.data.transfer.cipher.suites to AES/CTR/NoPadding on the DataNodes, with dfs.data.transfer.protection privacy, or that to authentication"
+	case errors.Is(err, namenode.ErrNoKDC):
+		return origin.ErrUnavailable, "the KDCs are those that " + o.creds.file + " names for the realm"
 	case namenode.Is(err, "AccessControlException", "AuthorizationException"), errors.Is(err, os.ErrPermission):
 		return origin.ErrDenied, fmt.Sprintf("asked as %s: grant that user the right, or mount with another", o.who())
 	case namenode.Is(err, "SafeModeException"):

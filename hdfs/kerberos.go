@@ -17,6 +17,7 @@ import (
 type credentials struct {
 	user, realm   string
 	keytab, cache string // one of them
+	file          string // krb5.conf
 	conf          *config.Config
 
 	mu      sync.Mutex
@@ -36,7 +37,7 @@ func newCredentials(o Options) (*credentials, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hdfs: the Kerberos configuration %s cannot be used: %w", file, err)
 	}
-	c := &credentials{conf: conf, keytab: o.Keytab, cache: o.CredentialCache}
+	c := &credentials{file: file, conf: conf, keytab: o.Keytab, cache: o.CredentialCache}
 	c.user, c.realm, _ = strings.Cut(o.Principal, "@")
 	if c.keytab == "" && c.cache == "" {
 		if c.cache = strings.TrimPrefix(os.Getenv("KRB5CCNAME"), "FILE:"); c.cache == "" {
@@ -60,6 +61,18 @@ func (c *credentials) client() (*krb.Client, error) {
 	if c.current != nil && info.ModTime().Equal(c.changed) {
 		return c.current, nil
 	}
+	cl, err := c.fromCache()
+	if err != nil && c.current != nil {
+		return c.current, nil // kinit may be in the middle of writing it; what it held before says itself when it has expired
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.current, c.changed = cl, info.ModTime() // the client before it runs nothing that would have to be ended
+	return cl, nil
+}
+
+func (c *credentials) fromCache() (*krb.Client, error) {
 	cache, err := loadCache(c.cache)
 	if err != nil {
 		return nil, err
@@ -68,7 +81,6 @@ func (c *credentials) client() (*krb.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the Kerberos tickets in %s cannot be used: run kinit again: %w", c.cache, err)
 	}
-	c.current, c.changed = cl, info.ModTime()
 	return cl, nil
 }
 
@@ -93,6 +105,32 @@ func (c *credentials) name() string {
 	}
 	return "the owner of " + c.cache
 }
+
+// loginHint is what to do about credentials that are not accepted, by what the Kerberos library, the KDC or the NameNode says of them.
+func (o *Origin) loginHint(err error) string {
+	if o.creds == nil {
+		return "the cluster asks for Kerberos: set hadoop.security.authentication to kerberos in core-site.xml, or give a principal and its keytab or a credential cache"
+	}
+	text := err.Error()
+	service := fmt.Sprintf("dfs.namenode.kerberos.principal (here %s), with _HOST the name by which the NameNode is reached", o.cluster.service)
+	for _, h := range []struct{ says, hint string }{
+		{"KDC_ERR_C_PRINCIPAL_UNKNOWN", "the KDC has no such user: compare the principal with klist -k"},
+		{"matching key not found in keytab", "the keytab has no key of that principal and encryption type: compare with klist -ke"},
+		{"KDC_ERR_PREAUTH_FAILED", staleKeytab}, {"integrity verification failed", staleKeytab},
+		{"KDC_ERR_S_PRINCIPAL_UNKNOWN", "the KDC has no such service: check " + service},
+		{"no user credentials available", "the ticket of " + o.who() + " has expired: run kinit again, or name a keytab, which needs no kinit"},
+		{"KRB_AP_ERR_SKEW", "the clocks of this machine and the KDC differ by more than Kerberos allows"},
+		{"GSS initiate failed", "the NameNode does not take its ticket: check the clocks, and " + service},
+		{"there is no Kerberos ticket", ""}, {"cannot be read", ""}, {"cannot be used", ""}, {"is broken", "run kinit again"},
+	} {
+		if strings.Contains(text, h.says) {
+			return h.hint
+		}
+	}
+	return "the ticket or token has expired or is not accepted: run kinit again, or check the keytab and the clock"
+}
+
+const staleKeytab = "the keytab's key is not the principal's present one: make the keytab again"
 
 // close ends the renewal of tickets.
 func (c *credentials) close() {

@@ -28,7 +28,8 @@ type Options struct {
 	KerberosConf string
 	// ServicePrincipal is the NameNodes' own, _HOST standing for the host; "" is dfs.namenode.kerberos.principal.
 	ServicePrincipal string
-	// DataTransferProtection is "authentication", "integrity" or "privacy"; "" is dfs.data.transfer.protection.
+	// DataTransferProtection is the least that is taken, "authentication", "integrity" or "privacy"; "" is dfs.data.transfer.protection. Data that
+	// DataNodes sign, or encrypt by other than AES, cannot be read.
 	DataTransferProtection string
 	// UseDatanodeHostname reaches DataNodes by name rather than by address; so does dfs.client.use.datanode.hostname.
 	UseDatanodeHostname bool

@@ -61,7 +61,7 @@ func TestResolve(t *testing.T) {
 		{"hdfs://[::1]:9000/", []string{"[::1]:9000"}, ""},
 	} {
 		got, err := resolve(Options{URI: c.uri, ConfDir: dir})
-		if err != nil || !slices.Equal(got.nameNodes, c.nodes) || got.dir != c.dir || got.user != "etl" || got.protection != "privacy" || !got.byHostname || got.kerberos {
+		if err != nil || !slices.Equal(got.nameNodes, c.nodes) || got.dir != c.dir || got.user != "etl" || got.protection != "authentication" || !got.byHostname || got.kerberos {
 			t.Errorf("%s: %+v, %v", c.uri, got, err)
 		}
 	}

@@ -52,6 +52,7 @@ type loan struct {
 	ctx    context.Context
 	stop   func() bool // of the watch on ctx
 	broken atomic.Bool // the client must not be used again
+	writes atomic.Bool // for a write
 	data   *dataConn   // the connection to a DataNode, the only one that the library has at a time; under client.mu
 	// remaining is dataConn's. It is set before a file is opened.
 	remaining func(block uint64, off int64) int64
@@ -247,6 +248,9 @@ func (c *client) dialData(_ context.Context, network, addr string) (net.Conn, er
 	}
 	d := newDataConn(&timedConn{Conn: nc, limit: l.pool.o.opts.StallTimeout})
 	d.remaining = l.remaining
+	if l.writes.Load() {
+		d.writes()
+	}
 	l.endData() // the library forgets to close one that has failed
 	c.mu.Lock()
 	l.data = d

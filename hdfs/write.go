@@ -122,6 +122,7 @@ func (o *Origin) remove(ctx context.Context, tmp string) {
 // write makes a file of body. patience bounds how long it waits for DataNodes to report what they have.
 func (l *loan) write(path string, body io.Reader, patience time.Duration) (n int64, err error) {
 	defer recovered(&err)
+	l.writes.Store(true) // and the loan ends with the write
 	f, err := l.Create(path)
 	if err != nil {
 		return 0, err

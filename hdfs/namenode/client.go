@@ -153,6 +153,8 @@ func (c *Client) call(ctx context.Context, method string, body []byte) ([]byte, 
 				return nil, c.unreachable(method, last) // the connection at hand may have been an old one; this one was new
 			}
 			c.active.CompareAndSwap(at, (at+1)%int32(len(c.nodes)))
+		case errors.Is(err, ErrCredentials):
+			return nil, last
 		case refused(err):
 			return nil, fmt.Errorf("%w: %w", ErrCredentials, last)
 		default:

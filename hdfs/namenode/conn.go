@@ -176,8 +176,7 @@ func (k *conn) call(ctx context.Context, id int32, packet []byte, timeout time.D
 	k.pending[id] = ch
 	k.mu.Unlock()
 	if err := k.send(packet); err != nil {
-		k.fail(err)
-		return response{}, err
+		return response{}, k.unsent(err)
 	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
@@ -198,6 +197,21 @@ func (k *conn) call(ctx context.Context, id int32, packet []byte, timeout time.D
 		k.fail(err)
 		return response{}, err
 	}
+}
+
+// farewell bounds the wait for what a NameNode said before it closed the connection.
+const farewell = time.Second
+
+// unsent ends the connection after a write that failed. A NameNode that refuses a connection says why and closes it, so the reason may have come
+// already: then that is the error.
+func (k *conn) unsent(err error) error {
+	_ = k.c.SetReadDeadline(time.Now().Add(farewell)) // a connection that cannot take it fails on its own
+	<-k.done
+	var said *RemoteError
+	if errors.As(k.why(), &said) {
+		return said
+	}
+	return err
 }
 
 func (k *conn) forget(id int32) {

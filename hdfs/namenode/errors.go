@@ -66,6 +66,9 @@ var ErrUnreachable = errors.New("no NameNode answers")
 // ErrCredentials is the kind of error when credentials are missing, have expired or are not accepted.
 var ErrCredentials = errors.New("the credentials are not accepted")
 
+// ErrNoKDC is the cause when no Kerberos server answers.
+var ErrNoKDC = errors.New("no Kerberos server (KDC) answers")
+
 func unknownMethod(err error) bool {
 	var e *RemoteError
 	return errors.As(err, &e) && (e.Code == 2 || Is(err, "RpcNoSuchMethodException"))

@@ -138,11 +138,11 @@ func (c *Client) authenticate(ctx context.Context, k *conn, addr string) (user s
 	return cl.Credentials.UserName() + "@" + cl.Credentials.Realm(), nil
 }
 
-// denied makes err one of credentials, unless it says that no Kerberos server answers, which passes.
+// denied makes err one of credentials, unless it says that no Kerberos server answers, which passes. The library tells that in its text alone: at
+// logins it puts the error's type away.
 func denied(err error) error {
-	var k krberror.Krberror
-	if errors.As(err, &k) && k.RootCause == krberror.NetworkingError {
-		return err
+	if strings.Contains(err.Error(), "[Root cause: "+krberror.NetworkingError+"]") {
+		return fmt.Errorf("%w: %w", ErrNoKDC, err)
 	}
 	return fmt.Errorf("%w: %w", ErrCredentials, err)
 }
