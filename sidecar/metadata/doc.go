@@ -5,5 +5,5 @@
 // Below it is Pebble, a log-structured merge tree: paths share prefixes, which sorted blocks write once and compress, and a fence needs an order
 // that outlives a crash, which its log gives. There are two such trees, generations: answers are written to the young one, looked up in
 // both, and taken over into the young one when they are used; when the young one has reached its share of the limit, the old one goes, whole.
-// docs/design/0006-metadata.md has the reasons and the figures.
+// docs/design/0004-metadata.md has the reasons and the figures.
 package metadata
