@@ -15,6 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/alio-lake/alio/cache/segfile"
 	"github.com/alio-lake/alio/cmd/alio/bench/load"
 	"github.com/alio-lake/alio/cmd/alio/bench/proc"
 )
@@ -27,6 +30,10 @@ const (
 	floorSendfile = "head with MSG_MORE, sendfile"
 )
 
+// The same with the bytes read into memory and summed first, as the S3 door does it: what is left for the signature, the look-up and the headers. Its
+// processor time beside the door's says what those cost.
+const floorChecked = "pread, sum, head and bytes in one writev"
+
 // addFloor starts a server for each way.
 func addFloor(ctx context.Context, _ options, data load.Data, dir string, f *field) error {
 	file := filepath.Join(dir, "flat-http")
@@ -37,9 +44,10 @@ func addFloor(ctx context.Context, _ options, data load.Data, dir string, f *fie
 	if err != nil {
 		return err
 	}
-	p := peer{name: peerFloor, what: "the least HTTP that can be: finds Range, sends a head and bytes of a flat file; no signature, no look-up, no sums (best of " +
+	least := peer{name: peerFloor, what: "the least HTTP that can be: finds Range, sends a head and bytes of a flat file; no signature, no look-up, no sums (best of " +
 		floorMap + "; " + floorSendfile + ")"}
-	for _, way := range []string{floorMap, floorSendfile} {
+	checked := peer{name: peerFloorChecked, what: "the same by " + floorChecked + ": what the bytes of a checked answer cost"}
+	for _, way := range []string{floorMap, floorSendfile, floorChecked} {
 		const lead = "listening on "
 		cmd := exec.Command(self, "floor-server", file, way, strconv.FormatInt(data.ObjectSize, 10))
 		child, err := proc.Start(ctx, cmd, func(line string) bool { return strings.HasPrefix(line, lead) })
@@ -54,9 +62,15 @@ func addFloor(ctx context.Context, _ options, data load.Data, dir string, f *fie
 		if err := readAll(ctx, dial, data); err != nil {
 			return fmt.Errorf("%s, %s: %w", peerFloor, way, err)
 		}
-		p.setups = append(p.setups, setup{way, byReaders(dial, func() (time.Duration, error) { return proc.CPU(child.PID()) })})
+		one := setup{way, byReaders(dial, func() (time.Duration, error) { return proc.CPU(child.PID()) })}
+		if way == floorChecked {
+			checked.setups = append(checked.setups, one)
+		} else {
+			least.setups = append(least.setups, one)
+		}
 	}
-	f.add(p)
+	f.add(least)
+	f.add(checked)
 	return nil
 }
 
@@ -91,7 +105,7 @@ func serveFloor(args []string) error {
 		if err != nil {
 			return err
 		}
-		s := &floorConn{file: int(f.Fd()), mapped: mapped, objectSize: size, sendfile: args[1] == floorSendfile}
+		s := &floorConn{file: int(f.Fd()), mapped: mapped, objectSize: size, sendfile: args[1] == floorSendfile, checked: args[1] == floorChecked}
 		go func() {
 			defer conn.Close()
 			_ = s.serve(conn.(*net.TCPConn)) // a client that left
@@ -104,7 +118,9 @@ type floorConn struct {
 	mapped     []byte
 	objectSize int64
 	sendfile   bool
-	head       []byte
+	checked    bool
+	head, buf  []byte
+	sum        uint32
 }
 
 func (s *floorConn) serve(conn *net.TCPConn) error {
@@ -120,9 +136,15 @@ func (s *floorConn) serve(conn *net.TCPConn) error {
 		}
 		from := at % s.objectSize
 		s.head = fmt.Appendf(s.head[:0], "HTTP/1.1 206 Partial Content\r\nContent-Length: %d\r\nContent-Range: bytes %d-%d/%d\r\n\r\n", n, from, from+n-1, s.objectSize)
-		if s.sendfile {
+		switch {
+		case s.sendfile:
 			err = s.send(raw, at, n)
-		} else {
+		case s.checked:
+			if err = s.read(at, n); err == nil {
+				bufs := net.Buffers{s.head, s.buf[:n]}
+				_, err = bufs.WriteTo(conn)
+			}
+		default:
 			bufs := net.Buffers{s.head, s.mapped[at : at+n]}
 			_, err = bufs.WriteTo(conn)
 		}
@@ -130,6 +152,20 @@ func (s *floorConn) serve(conn *net.TCPConn) error {
 			return err
 		}
 	}
+}
+
+// read reads bytes and sums them by 64 KiB, as pages are.
+func (s *floorConn) read(at, n int64) error {
+	if int64(len(s.buf)) < n {
+		s.buf = make([]byte, n)
+	}
+	if _, err := unix.Pread(s.file, s.buf[:n], at); err != nil {
+		return err
+	}
+	for b := s.buf[:n]; len(b) > 0; b = b[min(len(b), segfile.BlockSize):] {
+		s.sum += segfile.Crc(0, b[:min(len(b), segfile.BlockSize)])
+	}
+	return nil
 }
 
 // request reads a head and returns the place in the flat file that it asks for.

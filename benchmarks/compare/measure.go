@@ -14,14 +14,16 @@ import (
 
 // The peers, as -peers and reports name them.
 const (
-	peerPread   = "pread"
-	peerLocal   = "alio-local"
-	peerS3      = "alio-s3"
-	peerGRPC    = "alio-grpc"
-	peerNginx   = "nginx"
-	peerFloor   = "http-floor"
-	peerCopy    = "tcp-copy"
-	peerAlluxio = "alluxio"
+	peerPread = "pread"
+	peerLocal = "alio-local"
+	peerS3    = "alio-s3"
+	peerGRPC  = "alio-grpc"
+	peerNginx = "nginx"
+	peerFloor = "http-floor"
+	// comes with http-floor, and is not asked for by name
+	peerFloorChecked = "http-floor-checked"
+	peerCopy         = "tcp-copy"
+	peerAlluxio      = "alluxio"
 )
 
 var allPeers = []string{peerPread, peerLocal, peerS3, peerGRPC, peerNginx, peerFloor, peerCopy, peerAlluxio}

@@ -79,6 +79,7 @@ var targets = []target{
 	{"S3 door at least 0.8 of a bare TCP copy (GB/s)", 64 << 10, 16, peerS3, peerCopy, gb, .8, false},
 	{"the least HTTP beside nginx (p50): what any server could reach", 64 << 10, 1, peerFloor, peerNginx, p50, .6, true},
 	{"the least HTTP beside nginx (GB/s): what any server could reach", 64 << 10, 16, peerFloor, peerNginx, gb, 1.25, false},
+	{"the least HTTP with sums beside nginx (GB/s): without signature, look-up, headers", 64 << 10, 16, peerFloorChecked, peerNginx, gb, 1.25, false},
 	{"S3 door at most half of nginx's CPU", 64 << 10, 16, peerS3, peerNginx, cpu, .5, true},
 	{"local read no slower than Alluxio in the JVM (p50)", 64 << 10, 1, peerLocal, peerAlluxio, p50, 1, true},
 }
