@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// short is up to how many bytes a call may move without the scheduler's knowledge: some 10 us.
-const short = 128 << 10
+// short is up to how many bytes a call may move without the scheduler's knowledge: a page with what goes before it, some 100 us, as long as a copy of as much
+// by the program itself would take.
+const short = 1<<20 + 64<<10
 
 // Read reads from a non-blocking descriptor. The error is an Errno: EAGAIN if there is nothing to read.
 func Read(fd int, p []byte) (int, error) {
