@@ -80,7 +80,14 @@ func serveCopies(args []string) error {
 	if len(args) != 2 {
 		return errors.New("copy-server is started by compare itself")
 	}
-	f, err := os.Open(args[0])
+	return serveFlat(args[0], func(conn *net.TCPConn, _ *os.File, mapped []byte) error {
+		return copyTo(conn, args[0], mapped, args[1])
+	})
+}
+
+// serveFlat opens and maps a data set's file, listens, tells the parent where, and serves each connection. It ends when it is killed.
+func serveFlat(name string, serve func(conn *net.TCPConn, f *os.File, mapped []byte) error) error {
+	f, err := os.Open(name)
 	if err != nil {
 		return err
 	}
@@ -104,7 +111,7 @@ func serveCopies(args []string) error {
 		}
 		go func() {
 			defer conn.Close()
-			_ = copyTo(conn.(*net.TCPConn), args[0], mapped, args[1]) // a client that left
+			_ = serve(conn.(*net.TCPConn), f, mapped) // a client that left
 		}()
 	}
 }

@@ -83,34 +83,10 @@ func serveFloor(args []string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(args[0])
-	if err != nil {
-		return err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	mapped, err := syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_SHARED|syscall.MAP_POPULATE)
-	if err != nil {
-		return err
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(os.Stderr, "listening on "+ln.Addr().String())
-	for {
-		conn, err := ln.Accept()
-		if err != nil {
-			return err
-		}
+	return serveFlat(args[0], func(conn *net.TCPConn, f *os.File, mapped []byte) error {
 		s := &floorConn{file: int(f.Fd()), mapped: mapped, objectSize: size, sendfile: args[1] == floorSendfile, checked: args[1] == floorChecked}
-		go func() {
-			defer conn.Close()
-			_ = s.serve(conn.(*net.TCPConn)) // a client that left
-		}()
-	}
+		return s.serve(conn)
+	})
 }
 
 type floorConn struct {
