@@ -122,6 +122,8 @@ func TestClientFilled(t *testing.T) {
 	need(t, m.read(f, 300_000, 900_000))
 	need(t, m.read(f, 0, 2_000_000))
 	eventually(t, "all is put", func() bool { return first.metric("alio_client_put_pages_total", "stored") == 9 }) // 8 on the grid, and the tail
+	// The memory holds half of them: until the disk has the others, they are with the queue that writes them, and would be asked for again.
+	eventually(t, "all is on disk", func() bool { return m.proc.tier.Stats().Pages == 9 })
 	asked := d.reads.Load()
 	u := m.client()
 	f, err = u.Open(t.Context(), "elsewhere", "a", options)
