@@ -95,3 +95,26 @@ func TestNothingIsAllocated(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestWritevIsSeenByTheRaceDetector: what was done before a Writev comes before what its reader does. Only -race can make this fail.
+func TestWritevIsSeenByTheRaceDetector(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	shared, fd := 0, int(w.Fd())
+	go func() {
+		shared = 1
+		if n, err := Writev(fd, iovOf([]byte{1})); n != 1 || err != nil {
+			t.Error(n, err)
+		}
+	}()
+	if _, err := r.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if shared != 1 {
+		t.Error("not seen")
+	}
+}

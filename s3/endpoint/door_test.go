@@ -16,13 +16,13 @@ import (
 // held makes the pages of a backend wait: each Next says so on entered, and goes on when released.
 func (s *side) held() (entered, release chan struct{}) {
 	entered, release = make(chan struct{}), make(chan struct{})
-	s.backend.next = func(_ context.Context, h *fakeHit) ([]byte, error) {
+	s.backend.onNext(func(_ context.Context, h *fakeHit) ([]byte, error) {
 		if len(h.left) < len(h.data) {
 			entered <- struct{}{}
 			<-release
 		}
 		return h.take(), nil
-	}
+	})
 	return entered, release
 }
 
@@ -134,7 +134,7 @@ func TestContextReachesReads(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := newSide(t, 3000, DoorOptions{BaseContext: func(net.Listener) context.Context { return ctx }})
 	waiting := make(chan struct{})
-	s.backend.next = func(ctx context.Context, h *fakeHit) ([]byte, error) {
+	s.backend.onNext(func(ctx context.Context, h *fakeHit) ([]byte, error) {
 		if len(h.left) == len(h.data) {
 			return h.take(), nil
 		}
@@ -142,7 +142,7 @@ func TestContextReachesReads(t *testing.T) {
 		<-ctx.Done()
 		s.backend.fail(ctx.Err())
 		return nil, ctx.Err()
-	}
+	})
 	s.ask(t, "GET", "/lake/k", "")
 	<-waiting
 	cancel()

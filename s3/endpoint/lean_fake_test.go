@@ -33,13 +33,19 @@ func seeded(t testing.TB) *rand.Rand {
 type hitFake struct {
 	*fake
 	page int64
-	next func(ctx context.Context, h *fakeHit) ([]byte, error) // overrides Next, if set
 
 	open atomic.Int64 // hits not closed yet
+	next atomic.Pointer[nextFunc]
 
 	mu    sync.Mutex
 	reads []string // what was read, by either way
 }
+
+// nextFunc is what overrides a hit's Next.
+type nextFunc func(ctx context.Context, h *fakeHit) ([]byte, error)
+
+// onNext sets what overrides Next. A client may have its answer while the hit that gave it is still asked for more.
+func (f *hitFake) onNext(next nextFunc) { f.next.Store(&next) }
 
 func newHitFake(mounts ...string) *hitFake { return &hitFake{fake: newFake(mounts...), page: 1000} }
 
@@ -103,8 +109,8 @@ func (h *fakeHit) Next(ctx context.Context) ([]byte, error) {
 	if len(h.left) == len(h.data) {
 		h.f.note(h.mount, h.obj.Path, h.off, int64(len(h.data)), h.etag)
 	}
-	if h.f.next != nil {
-		return h.f.next(ctx, h)
+	if next := h.f.next.Load(); next != nil {
+		return (*next)(ctx, h)
 	}
 	if len(h.left) == 0 {
 		return nil, io.EOF

@@ -245,22 +245,22 @@ func TestLeanBrokenPages(t *testing.T) {
 	}
 	for name, prepare := range map[string]func(s *side){
 		"changed": func(s *side) {
-			s.backend.next = func(_ context.Context, h *fakeHit) ([]byte, error) {
+			s.backend.onNext(func(_ context.Context, h *fakeHit) ([]byte, error) {
 				if len(h.left) < len(h.data) {
 					s.backend.put("lake", "flaky/k", bytes.Repeat([]byte("n"), 9500), nil)
 					return nil, errEvicted
 				}
 				return h.take(), nil
-			}
+			})
 		},
 		"gone": func(s *side) {
-			s.backend.next = func(_ context.Context, h *fakeHit) ([]byte, error) {
+			s.backend.onNext(func(_ context.Context, h *fakeHit) ([]byte, error) {
 				if len(h.left) < len(h.data) {
 					s.backend.fail(origin.NewError(origin.ErrNotFound, "read", "flaky/k", nil))
 					return nil, io.EOF
 				}
 				return h.take(), nil
-			}
+			})
 		},
 		"short body": func(s *side) {
 			s.backend.body = func(d []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(d[:len(d)-1])) }
