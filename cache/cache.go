@@ -19,7 +19,10 @@ import (
 // wherever it is by then.
 type Cache struct {
 	mem      *memory
-	disk     Disk // nil: none
+	disk     Disk   // nil: none
+	places   Places // the disk tier, if it is one
+	upOdds   int64
+	die      func(n int64) int64
 	fills    *table
 	count    *counters
 	late     late
@@ -45,8 +48,9 @@ func New(o Options) (*Cache, error) {
 	o = o.withDefaults()
 	c := &Cache{
 		mem: newMemory(o.Memory, o.MetadataShare), disk: o.Disk, fills: newTable(o.FillMemory), metadata: o.Metadata,
-		fillSpan: o.FillSpan, log: o.Logger,
+		fillSpan: o.FillSpan, log: o.Logger, upOdds: int64(o.UpOdds), die: die,
 	}
+	c.places, _ = o.Disk.(Places)
 	c.base, c.stop = context.WithCancel(context.Background())
 	c.count = newCounters(c, o.ClassNames)
 	if err := c.count.register(o.Registerer); err != nil {
@@ -133,7 +137,7 @@ func (c *Cache) Lookup(ctx context.Context, obj *origin.Object, off, length int6
 	if !ok {
 		return Buf{}, false
 	}
-	if data, ok := c.mem.get(&k); ok {
+	if data, ok := c.recall(&k); ok {
 		return NewBuf(data, nil), true
 	}
 	if !c.onDisk(k, false) {

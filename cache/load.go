@@ -68,7 +68,7 @@ func (r *Reader) fetch(w *want) (bool, error) {
 		from = fromOrigin
 	}
 	if data == nil {
-		data, _ = r.c.mem.get(&w.page.key)
+		data, _ = r.c.recall(&w.page.key)
 		from = fromMemory
 	}
 	if data == nil {
@@ -124,11 +124,11 @@ func (r *Reader) fetchDisk(w *want) (bool, error) {
 	return true, nil
 }
 
-// readDisk reads n bytes from off of a page from disk. Of metadata it reads the whole page, which moves up into memory.
+// readDisk reads n bytes from off of a page from disk. Of one that moves up into memory it reads the whole page.
 func (c *Cache) readDisk(ctx context.Context, pg page, off, n int64) (Buf, error) {
-	metadata := c.metadata(pg.class)
+	up := c.movesUp(&pg, n)
 	first, want := off, n
-	if metadata {
+	if up {
 		first, want = 0, pg.size()
 	}
 	buf, err := c.disk.Read(ctx, pg.key, int(pg.size()), int(first), int(want))
@@ -139,12 +139,16 @@ func (c *Cache) readDisk(ctx context.Context, pg page, off, n int64) (Buf, error
 		buf.Free()
 		return Buf{}, ErrCorrupt
 	}
-	if !metadata {
+	if !up {
 		return buf, nil
 	}
 	data := bytes.Clone(buf.B)
 	buf.Free()
-	c.mem.put(pg.key, data, true)
+	if c.metadata(pg.class) {
+		c.mem.put(pg.key, data, true)
+	} else {
+		c.mem.offer(pg.key, data)
+	}
 	return NewBuf(data[off:off+n:off+n], nil), nil
 }
 

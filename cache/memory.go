@@ -3,6 +3,7 @@ package cache
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 
 	"github.com/alio-lake/alio/cache/policy"
 )
@@ -22,6 +23,7 @@ type memory struct {
 
 type shard struct {
 	index index
+	full  atomic.Bool     // the last page to come needed the room of another, or nearly
 	_     [lineBytes]byte // what a writer changes lies on other cache lines than what readers read
 	mu    struct {
 		sync.Mutex
@@ -40,6 +42,9 @@ const shardBytes = 32 << 20
 
 // maxShards is enough for 64 cores to bring pages without waiting for each other.
 const maxShards = 64
+
+// fullAt: a shard is taken for full when less than this part of it is free, a sixteenth: a page of 1 MiB in the smallest shard of a large tier.
+const fullAt = 16
 
 // indexCharge is what a page costs beside its bytes and policy.Overhead: its entry (48) and its part of the index when that is at its emptiest,
 // less what Overhead counts for a value and a pointer does not take (16).
@@ -94,6 +99,21 @@ func (m *memory) put(k Key, data []byte, metadata bool) {
 	s := m.of(&k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	m.keep(s, k, data, metadata)
+}
+
+// offer keeps a page of data like put, unless somebody else is at work on its shard: a hit does not wait.
+func (m *memory) offer(k Key, data []byte) {
+	s := m.of(&k)
+	if !s.mu.TryLock() {
+		return
+	}
+	defer s.mu.Unlock()
+	m.keep(s, k, data, false)
+}
+
+// keep is put under the shard's lock.
+func (m *memory) keep(s *shard, k Key, data []byte, metadata bool) {
 	if s.index.find(&k) != nil {
 		return
 	}
@@ -101,7 +121,17 @@ func (m *memory) put(k Key, data []byte, metadata bool) {
 	if s.mu.pages.Add(k, e, heapSize(len(data))+indexCharge, metadata) {
 		s.mu.index.insert(e)
 	}
+	m.notice(s)
 }
+
+// notice sets full. The caller holds the shard's lock.
+func (m *memory) notice(s *shard) {
+	of := m.limit / int64(len(m.shards))
+	s.full.Store(s.mu.pages.Bytes() > of-of/fullAt)
+}
+
+// full reports whether a page of this key would push others out, or nearly.
+func (m *memory) full(k *Key) bool { return m.of(k).full.Load() }
 
 func (m *memory) remove(k Key) {
 	s := m.of(&k)
@@ -110,6 +140,7 @@ func (m *memory) remove(k Key) {
 	if e := s.index.find(&k); e != nil {
 		s.mu.pages.Remove(k)
 		s.mu.index.remove(e)
+		m.notice(s)
 	}
 }
 

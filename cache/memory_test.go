@@ -176,7 +176,7 @@ func within(t *testing.T, what string, f func()) {
 
 // TestHitTakesNoLock holds every lock of the cache and reads what is resident, in every way there is.
 func TestHitTakesNoLock(t *testing.T) {
-	for name, o := range map[string]Options{"memory": {}, "disk": {Disk: &lendingDisk{pages: map[Key][]byte{}}}} {
+	for name, o := range map[string]Options{"memory": {}, "disk": {Disk: &lendingDisk{pages: map[Key][]byte{}}, UpOdds: 1}} {
 		t.Run(name, func(t *testing.T) {
 			c := newCache(t, o)
 			obj, data := object("locked", 8*testPage)

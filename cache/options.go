@@ -14,6 +14,7 @@ const (
 	DefaultMetadataShare = 0.5
 	DefaultFillSpan      = 16 << 20
 	DefaultFillMemory    = 64 << 20
+	DefaultUpOdds        = 8
 )
 
 // minMemory is the least memory limit, in bytes. A page that does not fit the tier is served all the same, but not kept.
@@ -34,6 +35,9 @@ type Options struct {
 	FillMemory int64
 	// Disk is the tier below memory; nil for none. The cache does not close it.
 	Disk Disk
+	// UpOdds is in how many reads of a whole page on disk one moves the page up into memory, where memory has room for it (default 8); where
+	// others must go for it, it is one in eight times as many. -1: no page moves up but of metadata.
+	UpOdds int
 	// Metadata says which classes are metadata: protected in memory, and kept there beside disk. nil: none is.
 	Metadata func(class uint8) bool
 	// ClassNames are the classes' names by number, for metrics. Other classes are counted as "unknown".
@@ -57,6 +61,9 @@ func (o Options) withDefaults() Options {
 	if o.FillMemory == 0 {
 		o.FillMemory = max(DefaultFillMemory, o.FillSpan)
 	}
+	if o.UpOdds == 0 {
+		o.UpOdds = DefaultUpOdds
+	}
 	if o.Metadata == nil {
 		o.Metadata = func(uint8) bool { return false }
 	}
@@ -76,6 +83,7 @@ func (o Options) Validate() error {
 	fault(!(o.MetadataShare > 0 && o.MetadataShare <= 1), "metadata share of %v is not a fraction above 0 and at most 1", o.MetadataShare)
 	fault(o.FillSpan < MaxPage, "fill span of %d bytes is smaller than the largest page (%d, 1 MiB): make it larger", o.FillSpan, MaxPage)
 	fault(o.FillMemory < o.FillSpan, "fill memory of %d bytes cannot hold one fill of %d bytes (fill span): make it larger, or the span smaller", o.FillMemory, o.FillSpan)
+	fault(o.UpOdds < -1 || o.UpOdds > 1<<20, "up odds of one in %d: want 1 (each read of a whole page on disk moves it up) to 1048576, or -1 for none", o.UpOdds)
 	fault(len(o.ClassNames) > 256, "%d class names given, a class is one of 256", len(o.ClassNames))
 	seen := map[string]bool{unknownClass: true}
 	for i, name := range o.ClassNames {

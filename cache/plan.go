@@ -108,7 +108,7 @@ func (r *Reader) look(k Key, noDisk, first bool) bool {
 		return r.c.resident(k, noDisk)
 	}
 	var ok bool
-	if r.head, ok = r.c.mem.get(&k); ok {
+	if r.head, ok = r.c.recall(&k); ok {
 		return true
 	}
 	return r.c.onDisk(k, noDisk)

@@ -252,7 +252,7 @@ func TestSameBytes(t *testing.T) {
 	for round := range 6 {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, uint64(round)))
-			o := Options{Memory: minMemory << rnd.IntN(3), FillSpan: MaxPage << rnd.IntN(2), Metadata: isMeta}
+			o := Options{Memory: minMemory << rnd.IntN(3), FillSpan: MaxPage << rnd.IntN(2), Metadata: isMeta, UpOdds: 1 + rnd.IntN(3)}
 			o.FillMemory = o.FillSpan << rnd.IntN(2)
 			var disk *fakeDisk
 			if round%2 == 1 {

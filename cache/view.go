@@ -66,7 +66,7 @@ func (v *View) PageAt(off int64) (Page, error) {
 // then reads by Open, which asks the origin. The bytes must not be changed; the caller frees the Buf.
 //
 // What it returns counts as asked for and as answered; where it returns nothing, nothing is counted, for Open will. It takes no lock and, but for
-// metadata that moves up from disk into memory, allocates nothing.
+// a page that moves up from disk into memory, allocates nothing.
 func (c *Cache) ReadPage(ctx context.Context, p *Page, off, n int64) (Buf, bool) {
 	if p == nil || p.Start < 0 || p.End <= p.Start || c.base.Err() != nil {
 		return Buf{}, false
@@ -75,7 +75,7 @@ func (c *Cache) ReadPage(ctx context.Context, p *Page, off, n int64) (Buf, bool)
 	if size > MaxPage || off < 0 || n <= 0 || off > size-n {
 		return Buf{}, false
 	}
-	if data, ok := c.mem.get(&p.Key); ok && int64(len(data)) == size {
+	if data, ok := c.recall(&p.Key); ok && int64(len(data)) == size {
 		c.count.paged(fromMemory, p.Class, n)
 		return NewBuf(data[off:off+n:off+n], nil), true
 	}
@@ -97,7 +97,4 @@ func (c *Cache) ReadPage(ctx context.Context, p *Page, off, n int64) (Buf, bool)
 func (c *Cache) Has(k Key) bool { return c.resident(k, false) }
 
 // Places tells where pages lie on disk, for clients that read segments themselves; nil where there is no such disk tier.
-func (c *Cache) Places() Places {
-	p, _ := c.disk.(Places)
-	return p
-}
+func (c *Cache) Places() Places { return c.places }

@@ -26,7 +26,11 @@ func (o *Origin) fail(ctx context.Context, op, path string, err error) error {
 	if hint != "" {
 		err = fmt.Errorf("%w (%s)", err, hint)
 	}
-	return origin.NewError(kind, op, path, fmt.Errorf("%s: %w", o.id, err))
+	failed := origin.NewError(kind, op, path, fmt.Errorf("%s: %w", o.id, err))
+	if errors.Is(err, errMissing) {
+		failed.RetryAfter = reportWait
+	}
+	return failed
 }
 
 // remote is the NameNode's exception within an error of the HDFS library.

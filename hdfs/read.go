@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	library "github.com/colinmarc/hdfs/v2"
 
@@ -120,11 +121,10 @@ func (b *body) release() {
 // fill reads the next buffer and confirms it. What fails while the version stands is tried once more with another client: the one at hand may have
 // had an old connection.
 func (b *body) fill() error {
-	n := min(int64(b.o.opts.Buffer), b.end-b.at)
+	n, err := b.present(min(int64(b.o.opts.Buffer), b.end-b.at))
 	if int64(cap(b.buf)) < n {
 		b.buf = make([]byte, n)
 	}
-	err := b.lost()
 	for try := 0; err == nil; try++ {
 		if err = b.readFrom(b.buf[:n]); err == nil {
 			if err = b.confirm(); err == nil {
@@ -172,6 +172,9 @@ func (b *body) readFrom(p []byte) error {
 	n, err := b.loan.read(b.file, p)
 	if err != nil {
 		k := b.block(b.at + int64(n))
+		if k.Replicas == 0 {
+			err = fmt.Errorf("%w: %w", errMissing, err)
+		}
 		return fmt.Errorf("block %d_%d at byte %d of the file: none of its %d replicas could be read; see hdfs fsck %s -files -blocks -locations: %w",
 			k.ID, k.Stamp, b.at+int64(n), k.Replicas, b.o.cluster.dir+"/"+b.object.Path, err)
 	}
@@ -201,18 +204,30 @@ func (b *body) block(off int64) namenode.Block {
 	return namenode.Block{}
 }
 
-// lost reports a block of the next bytes that no DataNode has whole.
-func (b *body) lost() error {
-	k := b.block(b.at)
-	switch {
-	case k.Corrupt:
-		return fmt.Errorf("block %d_%d at byte %d of the file is corrupt in every replica; see hdfs fsck %s -files -blocks -locations",
-			k.ID, k.Stamp, b.at, b.o.cluster.dir+"/"+b.object.Path)
-	case k.Replicas == 0:
-		return fmt.Errorf("block %d_%d at byte %d of the file is missing: no DataNode has it (all that hold it are down, or have not reported yet); see hdfs fsck %s -files -blocks -locations",
-			k.ID, k.Stamp, b.at, b.o.cluster.dir+"/"+b.object.Path)
+// errMissing is a block that no DataNode is known to have.
+var errMissing = errors.New("missing: no DataNode has it (all that hold it are down, or have not reported yet)")
+
+// reportWait is how long to wait for a DataNode to report a missing block, before each further try. Hadoop's own client waits as often as
+// dfs.client.max.block.acquire.failures says (3), up to three, nine and fifteen seconds (DFSInputStream.chooseDataNode).
+const reportWait = time.Second
+
+// present is how many of the next n bytes are before a block that no DataNode has whole; an error if that is the first of them.
+func (b *body) present(n int64) (int64, error) {
+	for _, k := range b.status.Blocks {
+		if k.Offset+k.Bytes <= b.at || k.Offset >= b.at+n || !k.Corrupt && k.Replicas > 0 {
+			continue
+		}
+		if k.Offset > b.at {
+			return k.Offset - b.at, nil
+		}
+		why := errMissing
+		if k.Corrupt {
+			why = errors.New("corrupt in every replica")
+		}
+		return n, fmt.Errorf("block %d_%d at byte %d of the file is %w; see hdfs fsck %s -files -blocks -locations",
+			k.ID, k.Stamp, b.at, why, b.o.cluster.dir+"/"+b.object.Path)
 	}
-	return nil
+	return n, nil
 }
 
 // confirm locates the inode again. That it is still at the version means that all bytes read since it was first located are of that version: an

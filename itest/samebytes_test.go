@@ -89,7 +89,7 @@ func newDoor(t *testing.T, bare origin.Origin, seed uint64, maxAge time.Duration
 		ReadDeadline: 100 * time.Millisecond, Protected: formats.Metadata, FS: device})
 	must(t, err)
 	must(t, tier.Open(t.Context()))
-	pages, err := cache.New(cache.Options{Memory: memory, FillSpan: 1 << 20, FillMemory: 4 << 20, Disk: tier, Metadata: formats.Metadata, ClassNames: formats.ClassNames()})
+	pages, err := cache.New(cache.Options{Memory: memory, UpOdds: 2, FillSpan: 1 << 20, FillMemory: 4 << 20, Disk: tier, Metadata: formats.Metadata, ClassNames: formats.ClassNames()})
 	must(t, err)
 	sc, err := sidecar.New(sidecar.Options{Mounts: map[string]origin.Origin{"lake": around}, Pages: pages, FillSpan: 1 << 20,
 		Rules: []freshness.Rule{{Path: "**", MaxAge: maxAge}}})

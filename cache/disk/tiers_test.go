@@ -43,7 +43,7 @@ func tiers(t *testing.T, dir string) (*cache.Cache, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- tier.Run(ctx) }()
-	c, err := cache.New(cache.Options{Disk: tier})
+	c, err := cache.New(cache.Options{Disk: tier, UpOdds: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func newSidecar(t *testing.T, o origin.Origin, maxAge time.Duration) *sidecar.Si
 		ReadDeadline: time.Second, Protected: formats.Metadata})
 	must(t, err)
 	must(t, tier.Open(t.Context()))
-	pages, err := cache.New(cache.Options{Memory: 2 << 20, FillSpan: 1 << 20, FillMemory: 4 << 20, Disk: tier, Metadata: formats.Metadata, ClassNames: formats.ClassNames()})
+	pages, err := cache.New(cache.Options{Memory: 2 << 20, UpOdds: 2, FillSpan: 1 << 20, FillMemory: 4 << 20, Disk: tier, Metadata: formats.Metadata, ClassNames: formats.ClassNames()})
 	must(t, err)
 	sc, err := sidecar.New(sidecar.Options{Mounts: map[string]origin.Origin{mount: around}, Pages: pages, FillSpan: 1 << 20,
 		Rules: []freshness.Rule{{Path: "**", MaxAge: maxAge}}})

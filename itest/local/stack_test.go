@@ -111,7 +111,7 @@ func (m *machine) start() {
 	p.stop = stop
 	need(m.t, p.tier.Open(ctx))
 	go func() { p.ran <- p.tier.Run(ctx) }()
-	p.cache, err = cache.New(cache.Options{Memory: 1 << 20, Disk: p.tier, Metadata: formats.Metadata, ClassNames: formats.ClassNames()})
+	p.cache, err = cache.New(cache.Options{Memory: 1 << 20, UpOdds: -1, Disk: p.tier, Metadata: formats.Metadata, ClassNames: formats.ClassNames()})
 	need(m.t, err)
 	side, err := sidecar.New(sidecar.Options{Mounts: map[string]origin.Origin{"lake": m.store}, Pages: p.cache, Rules: m.rules})
 	need(m.t, err)

@@ -75,7 +75,7 @@ func newRig(t testing.TB, change ...func(*parts)) *rig {
 	r := &rig{t: t, store: mem.New("lake"), dir: filepath.Join(t.TempDir(), "cache")}
 	r.origin = origintest.NewFaulty(r.store, 1)
 	p := parts{
-		cache:   cache.Options{Memory: 64 << 20, Metadata: formats.Metadata, ClassNames: formats.ClassNames()},
+		cache:   cache.Options{Memory: 64 << 20, UpOdds: -1, Metadata: formats.Metadata, ClassNames: formats.ClassNames()},
 		disk:    disk.Options{Dir: r.dir, Size: 256 << 20, SegmentSize: 8 << 20, ReadDeadline: 10 * time.Second},
 		sidecar: sidecar.Options{Mounts: map[string]origin.Origin{"lake": r.origin, "sea": mem.New("sea")}},
 	}
