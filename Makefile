@@ -54,7 +54,7 @@ bench: ## micro benchmarks, then quickstart with its report written into benchma
 .PHONY: compare
 compare: ## warm reads beside nginx, Alluxio and bare servers (fetched on the first run); the tables go into benchmarks/results
 	cd benchmarks/compare && go test ./... && go build -o ../../bin/compare . && ../../bin/compare -results ../results && \
-	../../bin/compare -one-processor -readers 1 -peers alio-s3,nginx,http-floor,tcp-copy -results ../results
+	../../bin/compare -one-processor -readers 1 -peers alio-s3,alio-s3-disk,nginx,http-floor,tcp-copy -results ../results
 
 .PHONY: proto
 proto: ## generate Go from api/*/*.proto (compiler and plugins are pinned in itest/tools/go.mod)

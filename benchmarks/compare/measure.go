@@ -17,6 +17,7 @@ const (
 	peerPread = "pread"
 	peerLocal = "alio-local"
 	peerS3    = "alio-s3"
+	peerDisk  = "alio-s3-disk"
 	peerGRPC  = "alio-grpc"
 	peerNginx = "nginx"
 	peerFloor = "http-floor"
@@ -26,7 +27,7 @@ const (
 	peerAlluxio      = "alluxio"
 )
 
-var allPeers = []string{peerPread, peerLocal, peerS3, peerGRPC, peerNginx, peerFloor, peerCopy, peerAlluxio}
+var allPeers = []string{peerPread, peerLocal, peerS3, peerDisk, peerGRPC, peerNginx, peerFloor, peerCopy, peerAlluxio}
 
 // peer is one of those that are compared, in one or several set-ups of which the best is taken for each cell.
 type peer struct {

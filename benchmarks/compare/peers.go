@@ -28,7 +28,8 @@ func gather(ctx context.Context, o options, data load.Data, dir string) (*field,
 		want bool
 		add  func(context.Context, options, load.Data, string, *field) error
 	}{
-		{has(peerPread, peerLocal, peerS3, peerGRPC), addAlio},
+		{has(peerPread, peerLocal, peerDisk), addAlio},
+		{has(peerS3, peerGRPC), addHotAlio},
 		{has(peerNginx), addNginx},
 		{has(peerFloor), addFloor},
 		{has(peerCopy), addCopies},
@@ -44,23 +45,49 @@ func gather(ctx context.Context, o options, data load.Data, dir string) (*field,
 	return f, nil
 }
 
-// addAlio builds this checkout's alio, starts it, and adds its paths.
-func addAlio(ctx context.Context, o options, data load.Data, dir string, f *field) error {
+// startAlio builds this checkout's alio, starts it with so many bytes of memory, and fills its disk tier.
+func startAlio(ctx context.Context, data load.Data, dir string, memory int64, f *field) (*bench.Sidecar, *bench.Places, error) {
 	bin := filepath.Join(dir, "alio")
 	progress("building alio")
 	if _, err := output(ctx, "go", "build", "-C", "../..", "-o", bin, "./cmd/alio"); err != nil {
-		return fmt.Errorf("build alio (run this in benchmarks/compare, or by make compare): %w", err)
+		return nil, nil, fmt.Errorf("build alio (run this in benchmarks/compare, or by make compare): %w", err)
 	}
 	home, err := os.MkdirTemp(dir, "alio-")
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	s, err := bench.StartSidecar(ctx, func(args ...string) *exec.Cmd { return exec.Command(bin, args...) }, data, home)
+	s, err := bench.StartSidecar(ctx, func(args ...string) *exec.Cmd { return exec.Command(bin, args...) }, data, home, memory)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	f.onClose(s.Close)
 	places, err := s.Warm(ctx, progress)
+	return s, places, err
+}
+
+// addHotAlio adds the doors of a sidecar whose memory has room for all of the data set, and holds it.
+func addHotAlio(ctx context.Context, o options, data load.Data, dir string, f *field) error {
+	s, _, err := startAlio(ctx, data, dir, 2*data.Size, f)
+	if err != nil {
+		return err
+	}
+	if err := s.MoveUp(ctx, progress); err != nil {
+		return err
+	}
+	cpu := func() (time.Duration, error) { return proc.CPU(s.PID()) }
+	if slices.Contains(o.peers, peerS3) {
+		f.add(peer{name: peerS3, what: "Alio's S3 door on TCP, signatures checked, pages from the memory tier",
+			setups: []setup{{run: byReaders(s.DialS3, cpu)}}})
+	}
+	if slices.Contains(o.peers, peerGRPC) {
+		f.add(peer{name: peerGRPC, what: "Alio's gRPC door on a Unix socket, pages from the memory tier", setups: []setup{{run: byReaders(s.DialGRPC, cpu)}}})
+	}
+	return nil
+}
+
+// addAlio adds the paths of a sidecar with next to no memory: pages come from segments, in the page cache, and their sums are checked.
+func addAlio(ctx context.Context, o options, data load.Data, dir string, f *field) error {
+	s, places, err := startAlio(ctx, data, dir, minMemory, f)
 	if err != nil {
 		return err
 	}
@@ -78,14 +105,14 @@ func addAlio(ctx context.Context, o options, data load.Data, dir string, f *fiel
 		f.add(peer{name: peerLocal, inProcess: true, what: "Alio's Go client: reads the segments itself and checks their sums",
 			setups: []setup{{run: byReaders(func(n int) (load.Reader, error) { return l.Dial(n), nil }, ownCPU)}}})
 	}
-	if slices.Contains(o.peers, peerS3) {
-		f.add(peer{name: peerS3, what: "Alio's S3 door on TCP, signatures and page sums checked", setups: []setup{{run: byReaders(s.DialS3, cpu)}}})
-	}
-	if slices.Contains(o.peers, peerGRPC) {
-		f.add(peer{name: peerGRPC, what: "Alio's gRPC door on a Unix socket, page sums checked", setups: []setup{{run: byReaders(s.DialGRPC, cpu)}}})
+	if slices.Contains(o.peers, peerDisk) {
+		f.add(peer{name: peerDisk, what: "the S3 door with next to no memory: pages from segments, their sums checked", setups: []setup{{run: byReaders(s.DialS3, cpu)}}})
 	}
 	return nil
 }
+
+// minMemory is the least that a sidecar accepts.
+const minMemory = 1 << 20
 
 // serveOrigin serves the data set over HTTP to a peer that fills its cache from it.
 func serveOrigin(data load.Data, f *field) (address string, o *load.Origin, err error) {

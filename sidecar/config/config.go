@@ -51,7 +51,7 @@ type Cache struct {
 	Size config.Size `yaml:"size"`
 	// More directories, each on a device of its own: pages spread over them by their sizes, and one that fails leaves its share to the others.
 	MoreDirs []CacheDir `yaml:"more_dirs"`
-	// Memory tier: pages that are not (yet) on disk, and metadata pages. Fills and the operating system's page cache come on top.
+	// Memory tier: pages that are not (yet) on disk, metadata pages, and those that are asked for often. Fills and the operating system's page cache come on top.
 	Memory config.Size `yaml:"memory"`
 	// Share of the memory tier that scans cannot take from metadata pages (footers, indexes, commits, manifests): above 0, at most 1.
 	MetadataShare float64 `yaml:"metadata_share"`

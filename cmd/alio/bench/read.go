@@ -151,7 +151,7 @@ func Read(ctx context.Context, o ReadOptions) (results []ReadResult, err error) 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	s, err := StartSidecar(ctx, o.Self, data, dir)
+	s, err := StartSidecar(ctx, o.Self, data, dir, DefaultMemory)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alio-lake/alio/cache"
 	"github.com/alio-lake/alio/cmd/alio/bench/load"
 	"github.com/alio-lake/alio/cmd/alio/bench/proc"
 	"github.com/alio-lake/alio/sidecar/metadata"
@@ -36,6 +37,7 @@ type Sidecar struct {
 	Socket string // of the gRPC door
 	Dir    string // of the disk tier
 
+	memory int64
 	self   Command
 	config string // file
 	admin  string // URL
@@ -44,11 +46,11 @@ type Sidecar struct {
 	client *http.Client
 }
 
-// StartSidecar starts one that keeps its files below dir, whose cache holds the whole data set on disk, and returns when it is ready. The caller must
-// Close it.
-func StartSidecar(ctx context.Context, self Command, data load.Data, dir string) (*Sidecar, error) {
+// StartSidecar starts one that keeps its files below dir, whose cache holds the whole data set on disk and has so many bytes of memory, and returns when
+// it is ready. The caller must Close it.
+func StartSidecar(ctx context.Context, self Command, data load.Data, dir string, memory int64) (*Sidecar, error) {
 	s := &Sidecar{
-		Data: data, Origin: &load.Origin{Data: data, Bucket: Mount}, Dir: filepath.Join(dir, "cache"), Socket: filepath.Join(dir, "alio.sock"),
+		Data: data, memory: memory, Origin: &load.Origin{Data: data, Bucket: Mount}, Dir: filepath.Join(dir, "cache"), Socket: filepath.Join(dir, "alio.sock"),
 		client: &http.Client{Transport: &http.Transport{}},
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -82,6 +84,9 @@ func (s *Sidecar) Restart(ctx context.Context) (time.Duration, error) {
 	return time.Since(began), err
 }
 
+// DefaultMemory is the size of a sidecar's memory tier where nothing else is asked for: the product's default.
+const DefaultMemory = cache.DefaultMemory
+
 // CacheSize is the size that a Sidecar's disk tier gets for a data set: no eviction, with room for the active segments.
 func CacheSize(data load.Data) int64 { return max(2*data.Size, 128<<20) }
 
@@ -90,7 +95,7 @@ func (s *Sidecar) settings(originAddress string) string {
   %s:
     uri: s3://%s
     s3: {endpoint: "http://%s", region: us-east-1, path_style: true, anonymous: true}
-cache: {dir: %q, size: %d, metadata_size: %d}
+cache: {dir: %q, size: %d, metadata_size: %d, memory: %d}
 freshness:
   rules:
     - {path: "%s/**", max_age: forever}
@@ -102,7 +107,7 @@ doors:
   grpc: {socket: %q}
 admin: {listen: "127.0.0.1:0"}
 log: {level: info, format: json}
-`, Mount, Mount, originAddress, s.Dir, CacheSize(s.Data), max(CacheSize(s.Data)/16, metadata.MinSize), Mount, AccessKeyID, SecretAccessKey, s.Socket)
+`, Mount, Mount, originAddress, s.Dir, CacheSize(s.Data), max(CacheSize(s.Data)/16, metadata.MinSize), s.memory, Mount, AccessKeyID, SecretAccessKey, s.Socket)
 }
 
 // Close ends the process and the origin at once. It is safe twice.
@@ -195,6 +200,27 @@ func (s *Sidecar) Warm(ctx context.Context, progress func(string, ...any)) (*Pla
 		}
 	}
 	return nil, fmt.Errorf("the cache did not take the whole data set in %d passes (%v); its log ends:\n%s", warmPasses, last, s.child.Output())
+}
+
+// liftPasses is after how many passes MoveUp gives up. A page that is read whole moves up in one pass of eight.
+const liftPasses = 150
+
+// MoveUp reads the data set, which must be in segments, until all of it is in memory too.
+func (s *Sidecar) MoveUp(ctx context.Context, progress func(string, ...any)) error {
+	for pass := range liftPasses {
+		have, err := s.metric(ctx, "alio_cache_memory_bytes")
+		if err != nil {
+			return s.explain(err)
+		}
+		if int64(have) >= s.Data.Size {
+			progress("all of the data set is in memory after %d passes", pass)
+			return nil
+		}
+		if err := s.readAll(ctx); err != nil {
+			return fmt.Errorf("move pages up: %w", s.explain(err))
+		}
+	}
+	return fmt.Errorf("the data set did not move up into a memory of %s in %d passes", size(s.memory), liftPasses)
 }
 
 // explain adds the end of the sidecar's log to an error, unless the sidecar is not to blame.

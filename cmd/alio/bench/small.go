@@ -118,7 +118,7 @@ func (o SmallOptions) door(ctx context.Context, data load.Data, dir, path string
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return r, err
 	}
-	s, err := StartSidecar(ctx, o.Self, data, dir)
+	s, err := StartSidecar(ctx, o.Self, data, dir, DefaultMemory)
 	if err != nil {
 		return r, err
 	}
