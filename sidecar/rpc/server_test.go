@@ -193,7 +193,7 @@ func TestALargeRequestIsRefused(t *testing.T) {
 
 // A client that takes nothing of what it asked for holds no more than SendMemory, and loses its connection; others go on.
 func TestAStalledClientIsCutOff(t *testing.T) {
-	r := newRig(t, func(p *parts) { p.rpc.SendMemory, p.rpc.StallTimeout = 2<<20, 300*time.Millisecond })
+	r := newRig(t, func(p *parts) { p.rpc.SendMemory, p.rpc.StallTimeout = 2<<20, 2*time.Second }) // twenty calls are begun in less
 	data := random(1, 4_000_000)
 	r.store.Put("a", data)
 	q := &apiv1.ReadRequest{Mount: "lake", Path: "a"}
