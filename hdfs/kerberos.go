@@ -1,6 +1,7 @@
 package hdfs
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -13,7 +14,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/keytab"
 )
 
-// credentials log in by a keytab, or follow a credential cache that something else (kinit, k5start) renews.
+// credentials log in by a keytab, or follow a credential cache that something else (kinit, k5start) renews. Either file may change at any time.
 type credentials struct {
 	user, realm   string
 	keytab, cache string // one of them
@@ -22,7 +23,8 @@ type credentials struct {
 
 	mu      sync.Mutex
 	current *krb.Client
-	changed time.Time // modification time of the cache that current came from
+	changed time.Time     // modification time of the file that current came from
+	retired []*krb.Client // before current, perhaps still in use: ended with the origin
 }
 
 func newCredentials(o Options) (*credentials, error) {
@@ -84,18 +86,54 @@ func (c *credentials) fromCache() (*krb.Client, error) {
 	return cl, nil
 }
 
+// fromKeytab is the client of the keytab as it is now: keys are changed while the sidecar runs, and the KDC then takes those of the file before no more.
+// Where the new file cannot be used, perhaps because it is still being written, the client at hand goes on for as long as its ticket.
 func (c *credentials) fromKeytab() (*krb.Client, error) {
-	if c.current == nil {
-		kt, err := keytab.Load(c.keytab)
-		if err != nil {
-			return nil, fmt.Errorf("the keytab %s cannot be read: %w", c.keytab, err)
+	info, err := os.Stat(c.keytab)
+	if err == nil && (c.current == nil || !info.ModTime().Equal(c.changed)) {
+		var cl *krb.Client
+		if cl, err = c.login(); err == nil {
+			if c.current != nil {
+				c.retired = append(c.retired, c.current)
+			}
+			c.current, c.changed = cl, info.ModTime()
+			return cl, nil
 		}
-		c.current = krb.NewWithKeytab(c.user, c.realm, kt, c.conf, krb.DisablePAFXFAST(true))
+	} else if err != nil {
+		err = c.unread(err)
 	}
-	if err := c.current.AffirmLogin(); err != nil {
-		return nil, fmt.Errorf("%s@%s cannot log in to Kerberos with the keytab %s: %w", c.user, c.realm, c.keytab, err)
+	if c.current == nil {
+		return nil, err
+	}
+	if old := c.current.AffirmLogin(); old != nil {
+		return nil, cmp.Or(err, c.refused(old))
 	}
 	return c.current, nil
+}
+
+// login gets a ticket with the keytab as it is now.
+func (c *credentials) login() (*krb.Client, error) {
+	b, err := os.ReadFile(c.keytab)
+	if err != nil {
+		return nil, c.unread(err)
+	}
+	kt := keytab.New()
+	if kt.Unmarshal(b) != nil { // what it says is not passed on: it can be the file itself, with the keys in it
+		return nil, fmt.Errorf("the keytab %s cannot be used: it is broken, or has not been written to its end: make the keytab again", c.keytab)
+	}
+	cl := krb.NewWithKeytab(c.user, c.realm, kt, c.conf, krb.DisablePAFXFAST(true))
+	if err := cl.AffirmLogin(); err != nil {
+		return nil, c.refused(err)
+	}
+	return cl, nil
+}
+
+func (c *credentials) unread(err error) error {
+	return fmt.Errorf("the keytab %s cannot be read: %w", c.keytab, err)
+}
+
+func (c *credentials) refused(err error) error {
+	return fmt.Errorf("%s@%s cannot log in to Kerberos with the keytab %s: %w", c.user, c.realm, c.keytab, err)
 }
 
 // name is who logs in, as far as that is known without asking.
@@ -121,7 +159,7 @@ func (o *Origin) loginHint(err error) string {
 		{"no user credentials available", "the ticket of " + o.who() + " has expired: run kinit again, or name a keytab, which needs no kinit"},
 		{"KRB_AP_ERR_SKEW", "the clocks of this machine and the KDC differ by more than Kerberos allows"},
 		{"GSS initiate failed", "the NameNode does not take its ticket: check the clocks, and " + service},
-		{"there is no Kerberos ticket", ""}, {"cannot be read", ""}, {"cannot be used", ""}, {"is broken", "run kinit again"},
+		{"there is no Kerberos ticket", ""}, {"cannot be used", ""}, {"cannot be read", ""}, {"is broken", "run kinit again"},
 	} {
 		if strings.Contains(text, h.says) {
 			return h.hint
@@ -137,9 +175,12 @@ func (c *credentials) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.current != nil {
-		c.current.Destroy()
-		c.current = nil
+		c.retired = append(c.retired, c.current)
 	}
+	for _, cl := range c.retired {
+		cl.Destroy()
+	}
+	c.current, c.retired = nil, nil
 }
 
 // loadCache reads a credential cache; the library that does panics on some broken ones.

@@ -58,6 +58,9 @@ type loan struct {
 	remaining func(block uint64, off int64) int64
 }
 
+// errDataNode is the cause when a DataNode does not answer at all.
+var errDataNode = errors.New("a DataNode cannot be reached")
+
 var errClosed = errors.New("the origin was closed")
 
 // borrow lends a client until giveBack, or fails with the context. It may wait for one to come back.
@@ -244,7 +247,7 @@ func (c *client) dialData(_ context.Context, network, addr string) (net.Conn, er
 	}
 	nc, err := l.dial(network, addr)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errDataNode, err)
 	}
 	d := newDataConn(&timedConn{Conn: nc, limit: l.pool.o.opts.StallTimeout})
 	d.remaining = l.remaining

@@ -79,6 +79,9 @@ func (o *Origin) write(ctx context.Context, tmp string, body io.Reader, size int
 		l.broken.Store(true)
 	}
 	l.giveBack()
+	if errors.Is(err, errDataNode) { // the library writes where the NameNode says, or not at all
+		err = fmt.Errorf("%w (the NameNode still takes it for alive, as it does for ten minutes or so: see hdfs dfsadmin -report, and try again)", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -71,6 +71,7 @@ func TestHDFSKerberos(t *testing.T) {
 			t.Run("expired", k.expires)
 			t.Run("renewed", k.renews)
 			t.Run("half a cache", k.keepsTicket)
+			t.Run("doors", kerberos{newLake(k.HDFS)}.testCredentialsAtDoors)
 		})
 	}
 }
@@ -303,43 +304,79 @@ func (k kerberos) expires(t *testing.T) {
 	wantBytes(t, connected, stat(t, connected, "theirs"), pattern(1, 0, 1000))
 }
 
-// keepsTicket finds the cache cut off, as while kinit writes it: the ticket at hand goes on, and whoever has none is told of the cache.
+// keepsTicket finds the cache or the keytab cut off, as while it is being written: the ticket at hand goes on, and whoever has none is told of the file.
 func (k kerberos) keepsTicket(t *testing.T) {
-	path := k.ticket(t, "half", k.Keytab, k.Principal, time.Hour)
-	k.put(t, "theirs", pattern(1, 0, 1000))
-	o := k.origin(t, k.cache(path))
-	stat(t, o, "theirs")
-	whole, err := os.ReadFile(path)
-	if err == nil {
-		err = os.WriteFile(path, whole[:len(whole)/2], 0o600)
+	cache, keytab := k.ticket(t, "half", k.Keytab, k.Principal, time.Hour), filepath.Join(t.TempDir(), "half.keytab")
+	byKeytab := func(o *hdfs.Options) {
+		k.keytab(o)
+		o.Keytab = keytab
 	}
-	if err != nil {
+	cut := func(from, to string) {
+		whole, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(to, whole[:len(whole)/2], 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Link(k.Keytab, keytab); err != nil {
 		t.Fatal(err)
 	}
+	k.put(t, "theirs", pattern(1, 0, 1000))
+	followed, loggedIn := k.origin(t, k.cache(cache)), k.origin(t, byKeytab)
+	stat(t, followed, "theirs")
+	stat(t, loggedIn, "theirs")
+	if err := os.Remove(keytab); err != nil {
+		t.Fatal(err)
+	}
+	cut(cache, cache)
+	cut(k.Keytab, keytab)
 	k.restart(t)
-	wantBytes(t, o, stat(t, o, "theirs"), pattern(1, 0, 1000))
-	_, err = k.origin(t, k.cache(path)).Stat(t.Context(), "theirs")
-	refused(t, err, origin.ErrDenied, path, "kinit")
+	wantBytes(t, followed, stat(t, followed, "theirs"), pattern(1, 0, 1000))
+	wantBytes(t, loggedIn, stat(t, loggedIn, "theirs"), pattern(1, 0, 1000))
+	_, err := k.origin(t, k.cache(cache)).Stat(t.Context(), "theirs")
+	refused(t, err, origin.ErrDenied, cache, "kinit")
+	_, err = k.origin(t, byKeytab).Stat(t.Context(), "theirs")
+	refused(t, err, origin.ErrDenied, keytab, "make the keytab again")
 }
 
-// renews logs in by a keytab whose tickets last for seconds: new connections are made with new tickets.
+// renews logs in by keytabs whose tickets last for seconds: new connections are made with new tickets, also where the key and with it the keytab has
+// been changed meanwhile.
 func (k kerberos) renews(t *testing.T) {
-	brief := "brief@" + harness.KDCRealm
-	keytab, err := k.KDC.Keytab(t.Context(), "brief", brief)
-	if err == nil {
-		err = k.KDC.Limit(t.Context(), brief, 3*time.Second)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	brief, keytab, o := k.brief(t, "brief")
+	changing, _, changed := k.brief(t, "changing")
 	path := k.ticket(t, "brief", keytab, brief, time.Hour) // which the KDC makes shorter
-	o := k.origin(t, k.keytab, func(o *hdfs.Options) { o.Principal, o.Keytab, o.ClientIdle = brief, keytab, 100*time.Millisecond })
 	k.put(t, "theirs", pattern(1, 0, 1000))
 	stat(t, o, "theirs")
+	stat(t, changed, "theirs")
 	until(t, "the tickets expire", func() bool {
 		_, err := k.origin(t, k.cache(path)).Stat(t.Context(), "theirs")
 		return err != nil
 	})
+	// By now it is another second than that of the key before: of keys of one second the Kerberos library takes the first.
+	err := k.KDC.Rekey(t.Context(), changing)
+	if err == nil {
+		_, err = k.KDC.Keytab(t.Context(), "changing", changing)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	k.restart(t)
 	wantBytes(t, o, stat(t, o, "theirs"), pattern(1, 0, 1000))
+	wantBytes(t, changed, stat(t, changed, "theirs"), pattern(1, 0, 1000))
+}
+
+// brief is a principal whose tickets last three seconds, with its keytab and an origin that uses it.
+func (k kerberos) brief(t *testing.T, name string) (principal, keytab string, o *hdfs.Origin) {
+	t.Helper()
+	principal = name + "@" + harness.KDCRealm
+	keytab, err := k.KDC.Keytab(t.Context(), name, principal)
+	if err == nil {
+		err = k.KDC.Limit(t.Context(), principal, 3*time.Second)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return principal, keytab, k.origin(t, k.keytab, func(o *hdfs.Options) { o.Principal, o.Keytab, o.ClientIdle = principal, keytab, 100*time.Millisecond })
 }

@@ -6,10 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -18,9 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	apiv1 "github.com/alio-lake/alio/api/v1"
@@ -37,14 +32,11 @@ import (
 //	nowhere            a GCS bucket that is not there
 //	nobody             an S3 bucket that is not there
 type threeKinds struct {
+	*doors
 	hdfs *harness.HDFS
 	gcs  *storage.BucketHandle
 	s3   *awss3.Client // of the S3 server itself
 	bkt  string        // its bucket
-	door *awss3.Client
-	rpc  apiv1.SidecarClient
-
-	admin string // URL
 }
 
 func newThreeKinds(t *testing.T) *threeKinds {
@@ -60,61 +52,20 @@ func newThreeKinds(t *testing.T) *threeKinds {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() }) // never fails
-	dir, err := os.MkdirTemp("", "alio")     // t.TempDir's paths can be too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s")
 	s3At := fmt.Sprintf("s3: {endpoint: '%s', region: %s, path_style: true, access_key_id: %s, secret_access_key: %s}", s.Endpoint, s.Region, s.AccessKey, s.SecretKey)
 	hdfsAt := func(dir, user, more string) string {
 		return fmt.Sprintf("{uri: '%s%s', hdfs: {conf_dir: '%s', user: %s}%s}\n", h.URI, dir, h.ConfDir, user, more)
 	}
 	const pass = ", writes: pass_through"
-	a := harness.SidecarWith(t, harness.AlioOptions{DoorAccessKey: "door", DoorSecretKey: "door-secret", Socket: socket, Mounts: "" +
-		"  lake: " + hdfsAt("/warehouse", harness.HDFSUser, pass) +
-		"  lake/archive: {uri: 'gs://" + g.Bucket + "', gcs: {endpoint: '" + g.Endpoint + "', anonymous: true}" + pass + "}\n" +
-		"  lake/archive/2019: {uri: 's3://" + s.Bucket + "', " + s3At + "}\n" +
-		"  kept: " + hdfsAt("/warehouse", harness.HDFSUser, "") +
-		"  private: " + hdfsAt("/private", "stranger", pass) +
-		"  nowhere: {uri: 'gs://no-such-bucket', gcs: {endpoint: '" + g.Endpoint + "', anonymous: true}}\n" +
-		"  nobody: {uri: 's3://no-such-bucket', " + s3At + "}\n"})
-	conn, err := grpc.NewClient("unix:"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return &threeKinds{hdfs: h, gcs: client.Bucket(g.Bucket), s3: harness.S3Client(s.Endpoint, s.Region, s.AccessKey, s.SecretKey), bkt: s.Bucket,
-		door: harness.S3Client(a.Door, "us-east-1", a.AccessKey, a.SecretKey), rpc: apiv1.NewSidecarClient(conn), admin: a.Admin}
-}
-
-// byS3 reads an object through the S3 door.
-func (l *threeKinds) byS3(ctx context.Context, mount, key string) ([]byte, error) {
-	out, err := l.door.GetObject(ctx, &awss3.GetObjectInput{Bucket: &mount, Key: &key})
-	if err != nil {
-		return nil, err
-	}
-	defer out.Body.Close()
-	return io.ReadAll(out.Body)
-}
-
-// byGRPC reads an object through the gRPC door.
-func (l *threeKinds) byGRPC(ctx context.Context, mount, key string) ([]byte, error) {
-	stream, err := l.rpc.Read(ctx, &apiv1.ReadRequest{Mount: mount, Path: key})
-	if err != nil {
-		return nil, err
-	}
-	var all []byte
-	for {
-		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, part.Data...)
-	}
+	d := newDoors(t, ""+
+		"  lake: "+hdfsAt("/warehouse", harness.HDFSUser, pass)+
+		"  lake/archive: {uri: 'gs://"+g.Bucket+"', gcs: {endpoint: '"+g.Endpoint+"', anonymous: true}"+pass+"}\n"+
+		"  lake/archive/2019: {uri: 's3://"+s.Bucket+"', "+s3At+"}\n"+
+		"  kept: "+hdfsAt("/warehouse", harness.HDFSUser, "")+
+		"  private: "+hdfsAt("/private", "stranger", pass)+
+		"  nowhere: {uri: 'gs://no-such-bucket', gcs: {endpoint: '"+g.Endpoint+"', anonymous: true}}\n"+
+		"  nobody: {uri: 's3://no-such-bucket', "+s3At+"}\n")
+	return &threeKinds{doors: d, hdfs: h, gcs: client.Bucket(g.Bucket), s3: harness.S3Client(s.Endpoint, s.Region, s.AccessKey, s.SecretKey), bkt: s.Bucket}
 }
 
 // oddNames are path names in which one layer or another has a syntax of its own, and which all three stores can hold.

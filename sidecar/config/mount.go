@@ -70,7 +70,7 @@ type HDFS struct {
 	User string `yaml:"user"`
 	// Kerberos principal, user@REALM, which keytab belongs to.
 	Principal string `yaml:"principal"`
-	// Keytab file of the principal.
+	// Keytab file of the principal. It is read again when it changes.
 	Keytab string `yaml:"keytab"`
 	// File of tickets that kinit keeps, instead of principal and keytab. Empty, with a configuration that asks for Kerberos: what KRB5CCNAME says.
 	CredentialCache string `yaml:"credential_cache"`
