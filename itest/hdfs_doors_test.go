@@ -25,6 +25,8 @@ import (
 
 	apiv1 "github.com/alio-lake/alio/api/v1"
 	"github.com/alio-lake/alio/itest/harness"
+	"github.com/alio-lake/alio/origin"
+	"github.com/alio-lake/alio/origin/retry"
 )
 
 // answer is what the doors say of a fault, each in its own terms, and what the text tells through either.
@@ -187,6 +189,35 @@ func (l lake) takeAway(t *testing.T, path string, block int) (back func()) {
 	}
 }
 
+// readPatiently begins to read a file with a missing block, as a mount does that tries again; wait waits until it has been read.
+func (l lake) readPatiently(t *testing.T, path string, data []byte) (wait func()) {
+	t.Helper()
+	o := l.origin(t)
+	_, _, err := readAll(o, origin.ReadRequest{Path: path, Offset: 1 << 20, Length: 1000})
+	wantError(t, "a missing block", err, origin.ErrUnavailable, "missing")
+	if wait := origin.RetryAfter(err); wait < time.Second {
+		t.Errorf("a missing block asks to wait %v", wait)
+	}
+	patient, err := retry.New(o, retry.Options{MaxAttempts: 60, MaxElapsed: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, got, err := readAll(patient, origin.ReadRequest{Path: path, Length: origin.WholeRange})
+		if err == nil && !bytes.Equal(got, data) {
+			err = errors.New("other bytes than were written")
+		}
+		read <- err
+	}()
+	return func() {
+		t.Helper()
+		if err := <-read; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // dataNodes stops or starts both.
 func (l lake) dataNodes(t *testing.T, what string) {
 	t.Helper()
@@ -219,7 +250,9 @@ func testFaultsAtDoors(t *testing.T, l lake) {
 		d.breaksOff(t, "lake", "doors/lost", data[:1<<20])
 		d.exits(t, gone, "cat", "alio://lake/doors/lost")
 		served(t)
+		read := l.readPatiently(t, "doors/lost", data)
 		back()
+		read()
 		l.replicated(t, "doors/lost", 3)
 		d.serves(t, "a block that is back", "lake", "doors/lost", 0, data)
 	})

@@ -13,7 +13,6 @@ import (
 	"github.com/alio-lake/alio/hdfs"
 	"github.com/alio-lake/alio/itest/harness"
 	"github.com/alio-lake/alio/origin"
-	"github.com/alio-lake/alio/origin/retry"
 )
 
 // write makes a closed file of n bytes of a seed's pattern, in blocks of 1 MiB.
@@ -110,7 +109,6 @@ func TestHDFSFaults(t *testing.T) {
 			t.Error("wrong bytes before the lost block")
 		}
 	})
-	t.Run("reported late", func(t *testing.T) { testReportedLate(t, l, o, data) })
 	t.Run("not readable", func(t *testing.T) { testNotReadable(t, l, o) })
 	t.Run("permissions", func(t *testing.T) { testPermissions(t, l) })
 	t.Run("safe mode", func(t *testing.T) {
@@ -161,40 +159,6 @@ func testFailoverLater(t *testing.T, l lake, o origin.Origin, data []byte) {
 	}
 	l.do(t, "namenode start 0")
 	l.do(t, "failover 0")
-}
-
-// testReportedLate has a NameNode that does not know yet where any block is, for its DataNodes have not reported since it started: a read waits
-// for them.
-func testReportedLate(t *testing.T, l lake, o origin.Origin, data []byte) {
-	for i := range 2 {
-		l.do(t, "datanode stop %d", i)
-	}
-	l.do(t, "namenode restart 0")
-	l.do(t, "safemode leave")
-	_, _, err := readAll(o, origin.ReadRequest{Path: "big", Length: 100})
-	wantError(t, "a block that nobody reported", err, origin.ErrUnavailable, "missing", "hdfs fsck "+l.dir+"/big")
-	if wait := origin.RetryAfter(err); wait < time.Second {
-		t.Errorf("asked to wait %v", wait)
-	}
-	patient, err := retry.New(o, retry.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	read := make(chan error, 1)
-	go func() {
-		_, got, err := readAll(patient, origin.ReadRequest{Path: "big", Length: origin.WholeRange})
-		if err == nil && !bytes.Equal(got, data) {
-			err = errors.New("other bytes than were written")
-		}
-		read <- err
-	}()
-	for i := range 2 {
-		l.do(t, "datanode start %d", i)
-	}
-	if err := <-read; err != nil {
-		t.Error(err)
-	}
-	l.replicated(t, "big", 6)
 }
 
 // testCorruptReplicas damages one replica of a block: the bytes must come from the other. It is the second block, where large reads are under way: the
