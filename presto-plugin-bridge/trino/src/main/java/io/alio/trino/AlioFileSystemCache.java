@@ -4,6 +4,7 @@ import io.airlift.log.Logger;
 import io.alio.client.AlioClient;
 import io.alio.client.AlioFile;
 import io.alio.client.AlioOptions;
+import io.alio.client.ByteRange;
 import io.alio.client.ClientFill;
 import io.alio.client.OpenHints;
 import io.alio.client.Opened;
@@ -36,16 +37,18 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
     private final Mounts mounts;
     private final TableFormat format;
     private final boolean fills;
+    private final long readWhole; // Trino reads files up to this many bytes whole, at once
     private final Counters counters;
     private final Map<String, Long> unknownMounts = new ConcurrentHashMap<>(); // and when the sidecar said so, by the monotonic clock
     private final Set<String> otherClocks = ConcurrentHashMap.newKeySet();     // mounts whose times say nothing about Trino's
     private final Map<Unavailable, Rarely> warned = new EnumMap<>(Unavailable.class);
 
-    AlioFileSystemCache(AlioClient client, Mounts mounts, TableFormat format, boolean fills, Counters counters) {
+    AlioFileSystemCache(AlioClient client, Mounts mounts, TableFormat format, boolean fills, long readWhole, Counters counters) {
         this.client = client;
         this.mounts = mounts;
         this.format = format;
         this.fills = fills;
+        this.readWhole = readWhole;
         this.counters = counters;
         for (Unavailable u : Unavailable.values()) {
             warned.put(u, new Rarely());
@@ -53,7 +56,7 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
     }
 
     /** The cache of a catalog, with a client of its own, so that each catalog has its own counters. It connects at the first file. */
-    static AlioFileSystemCache create(String catalog, TableFormat format, AlioConfig config) {
+    static AlioFileSystemCache create(String catalog, TableFormat format, long readWhole, AlioConfig config) {
         AlioOptions options = AlioOptions.of(config.getSidecar())
                 .token(config.getToken())
                 .directories(config.getDirectories().toArray(String[]::new))
@@ -65,7 +68,8 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
                 .warnings(text -> LOG.warn("catalog %s: %s", catalog, text));
         Counters counters = new Counters(catalog);
         counters.register();
-        return new AlioFileSystemCache(AlioClient.create(options), Mounts.parse(config.getMounts()), format, config.getFill() == AlioConfig.Fill.CLIENT, counters);
+        return new AlioFileSystemCache(AlioClient.create(options), Mounts.parse(config.getMounts()), format,
+                config.getFill() == AlioConfig.Fill.CLIENT, readWhole, counters);
     }
 
     @Override
@@ -127,7 +131,7 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
             counters.bypassed.increment();
             return Optional.empty();
         }
-        OpenHints hints = known.length().isPresent() ? OpenHints.NONE.withLength(known.length().getAsLong()) : OpenHints.NONE;
+        OpenHints hints = hints(known);
         Opened opened = client.open(place.mount(), place.path(), hints);
         if (isBehind(opened, place, known)) {
             opened = askAgain(opened, place, known, hints);
@@ -137,6 +141,15 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
             return Optional.empty();
         }
         return Optional.of(opened.file());
+    }
+
+    private OpenHints hints(TableFormat.Known known) {
+        if (known.length().isEmpty()) {
+            return OpenHints.NONE;
+        }
+        long length = known.length().getAsLong();
+        OpenHints hints = OpenHints.NONE.withLength(length);
+        return length > 0 && length <= readWhole ? hints.withRanges(List.of(new ByteRange(0, length))) : hints;
     }
 
     /** Whether the sidecar believes a version that is older than the one that Trino has listed: within max_age it may. */

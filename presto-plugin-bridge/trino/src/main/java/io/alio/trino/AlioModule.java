@@ -5,6 +5,7 @@ import static com.google.inject.multibindings.OptionalBinder.newOptionalBinder;
 import com.google.inject.Binder;
 import com.google.inject.Scopes;
 import io.airlift.configuration.AbstractConfigurationAwareModule;
+import io.airlift.units.DataSize;
 import io.trino.filesystem.cache.CacheKeyProvider;
 import io.trino.filesystem.cache.CachingHostAddressProvider;
 import io.trino.filesystem.cache.TrinoFileSystemCache;
@@ -26,7 +27,8 @@ final class AlioModule extends AbstractConfigurationAwareModule {
         if (!config.isEnabled()) {
             return;
         }
-        binder.bind(AlioFileSystemCache.class).toProvider(() -> AlioFileSystemCache.create(catalog, format, config)).in(Scopes.SINGLETON);
+        long readWhole = readWhole();
+        binder.bind(AlioFileSystemCache.class).toProvider(() -> AlioFileSystemCache.create(catalog, format, readWhole, config)).in(Scopes.SINGLETON);
         newOptionalBinder(binder, TrinoFileSystemCache.class).setBinding().to(AlioFileSystemCache.class).in(Scopes.SINGLETON);
         // The affinity service will come in here; until then Trino's own choice of hosts stands.
         newOptionalBinder(binder, SplitHosts.class).setDefault().toInstance((path, hosts) -> hosts);
@@ -36,5 +38,10 @@ final class AlioModule extends AbstractConfigurationAwareModule {
         if (format != TableFormat.DELTA_LAKE) {
             newOptionalBinder(binder, CacheKeyProvider.class).setBinding().toInstance(new LocationKeyProvider());
         }
+    }
+
+    /** Up to which size Trino reads a Parquet file whole: its own property, which it has a default for. */
+    private long readWhole() {
+        return DataSize.valueOf(getProperties().getOrDefault("parquet.small-file-threshold", "3MB")).toBytes();
     }
 }
