@@ -150,7 +150,11 @@ public final class Readers {
         longestOpen.accumulateAndGet(System.nanoTime() - begun, Math::max);
         opens.incrementAndGet();
         if (!o.isAvailable()) {
-            return; // the engine reads by itself; the client has counted it
+            Thread.yield();
+            reads.incrementAndGet(); // the engine reads by itself; the client has counted it
+            byte[] copy = want.clone();
+            bytes.addAndGet(copy.length);
+            return;
         }
         try (AlioFile f = o.file()) {
             for (int i = 0; i < 8 && !stop; i++) {
