@@ -57,7 +57,6 @@ func TestTrinoBridge(t *testing.T) {
 		queries[name] = texts[name]
 	}
 	s.rows(ctx, t, "hive", "CREATE TABLE ${database}.${schema}.probe WITH (format = 'PARQUET', external_location = 's3://"+s.s3.Bucket+"/tables/probe') AS SELECT 'word' word")
-	s.answers(ctx, t)
 	t.Run("same rows", func(t *testing.T) { s.sameRows(ctx, t, queries) })
 	t.Run("delta lake", func(t *testing.T) { s.deltaLake(ctx, t) })
 	t.Run("overwritten in place", func(t *testing.T) { s.overwritten(ctx, t) })
@@ -122,14 +121,23 @@ func (s *bridgeStage) catalogs(socket string) map[string]map[string]string {
 		with["alio.sidecar"] = socket
 		with["alio.directories"] = s.alio.CacheDir
 		with["alio.mounts"] = s.hdfs.URI + "/warehouse=warehouse"
+		with["alio.deadline"] = "2s" // what is counted must not depend on how busy the machine is
 		return with
 	}
-	filling, off := bridged(hive), bridged(hive)
+	lost, filling, off := bridged(hive), bridged(hive), bridged(hive)
+	delete(lost, "alio.deadline")
 	filling["alio.fill"] = "CLIENT"
 	off["alio.enabled"] = "false"
-	return map[string]map[string]string{"hive": hive, "delta": delta, "alio_hive": bridged(hive), "alio_delta": bridged(delta), "alio_hudi": bridged(hudi),
-		"filling": filling, "off": off}
+	all := map[string]map[string]string{"hive": hive, "delta": delta, "alio_hive": bridged(hive), "alio_delta": bridged(delta), "alio_hudi": bridged(hudi),
+		"lost": lost, "filling": filling, "off": off}
+	for _, name := range append(trinoQueries, "2-columns") {
+		all[coldCatalog(name)] = bridged(hive)
+	}
+	return all
 }
+
+// coldCatalog is the catalog of a query's own, whose client knows nothing before it.
+func coldCatalog(query string) string { return "cold_" + strings.ReplaceAll(query, "-", "_") }
 
 func (s *bridgeStage) db(t *testing.T, catalog string) *sql.DB {
 	t.Helper()
@@ -186,7 +194,7 @@ func (s *bridgeStage) bean(ctx context.Context, t *testing.T, name string) map[s
 func ranges(entries []s3proxy.Entry) (out []string) {
 	for _, e := range entries {
 		if e.IsDataGET() {
-			out = append(out, fmt.Sprintf("%s %s %d", e.Key, e.Range, e.Bytes))
+			out = append(out, fmt.Sprintf("%s %s %d", e.Key[:min(len(e.Key), 25)], e.Range, e.Bytes))
 		}
 	}
 	return out
@@ -203,15 +211,17 @@ func same(t *testing.T, what string, want, got []string) {
 // it makes no data request and no HEAD, and its bytes come from the segments.
 func (s *bridgeStage) sameRows(ctx context.Context, t *testing.T, queries map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(queries)) {
-		text := queries[name]
+		text, catalog := queries[name], coldCatalog(name)
 		want, asked, stock := s.measured(ctx, t, "hive", text)
-		s.cold(ctx, t)
-		rows, fetched, cold := s.measured(ctx, t, "alio_hive", text)
+		if err := s.alio.Cold(ctx); err != nil {
+			t.Fatal(err)
+		}
+		rows, fetched, cold := s.measured(ctx, t, catalog, text)
 		same(t, name+" cold", want, rows)
 		s.settled(ctx, t)
-		before := s.client(ctx, t, "alio_hive")
-		rows, _, warm := s.measured(ctx, t, "alio_hive", text)
-		after := s.client(ctx, t, "alio_hive")
+		before := s.client(ctx, t, catalog)
+		rows, _, warm := s.measured(ctx, t, catalog, text)
+		after := s.client(ctx, t, catalog)
 		same(t, name+" warm", want, rows)
 		n := s3proxy.Asked(asked)
 		t.Logf("%s: %d rows; stock %v; cold %v, asked %d; warm %v, %d bytes of segments, %d of the sidecar", name, len(want), stock, cold, n, warm,
@@ -220,10 +230,10 @@ func (s *bridgeStage) sameRows(ctx context.Context, t *testing.T, queries map[st
 			t.Errorf("%s measured nothing: %v stock, %v cold, %d bytes asked", name, stock, cold, n)
 		}
 		if cold.DataGETs > stock.DataGETs {
-			t.Errorf("%s: %d data GETs when cold, %d by the stock connector", name, cold.DataGETs, stock.DataGETs)
+			t.Errorf("%s: %d data GETs when cold, %d by the stock connector:\n%q\n%q", name, cold.DataGETs, stock.DataGETs, ranges(fetched), ranges(asked))
 		}
 		if over := float64(cold.BytesFetched) / float64(n); over > 1.10 {
-			t.Errorf("%s: %d bytes fetched for %d asked, %.3f times; the limit is 1.10\n%v\n%v", name, cold.BytesFetched, n, over, ranges(asked), ranges(fetched))
+			t.Errorf("%s: %d bytes fetched for %d asked, %.3f times; the limit is 1.10:\n%q\n%q", name, cold.BytesFetched, n, over, ranges(fetched), ranges(asked))
 		}
 		if warm.DataGETs > 0 || warm.HEADs > 0 {
 			t.Errorf("%s: %d data GETs and %d HEADs when warm; there must be none", name, warm.DataGETs, warm.HEADs)
@@ -231,9 +241,9 @@ func (s *bridgeStage) sameRows(ctx context.Context, t *testing.T, queries map[st
 		if after["LocalBytes"] == before["LocalBytes"] {
 			t.Errorf("%s: no byte was read from the segments when warm: %v", name, after)
 		}
-	}
-	if b := s.bridge(ctx, t, "alio_hive"); b["OpenedFiles"] == 0 || b["BypassedFiles"] > 0 || b["UnmappedFiles"] > 0 {
-		t.Errorf("the sidecar was there all the time, and the bridge counted %v", b)
+		if b := s.bridge(ctx, t, catalog); b["OpenedFiles"] == 0 || b["BypassedFiles"] > 0 || b["UnmappedFiles"] > 0 || after["BypassedReads"] > 0 {
+			t.Errorf("%s: the sidecar was there all the time, and the bridge counted %v and %v", name, b, after)
+		}
 	}
 	s.rows(ctx, t, "off", twoColumns) // the off switch: Trino's own connector, and no counters
 	if _, err := s.trino.MBean(ctx, "io.alio:type=Client,name=off"); err == nil {
@@ -244,19 +254,19 @@ func (s *bridgeStage) sameRows(ctx context.Context, t *testing.T, queries map[st
 // cold empties the sidecar's cache, and has the bridge know it: what it holds of removed segments it could read still.
 func (s *bridgeStage) cold(ctx context.Context, t *testing.T) {
 	t.Helper()
-	before := s.client(ctx, t, "alio_hive")["Forgets"]
+	before := s.client(ctx, t, "lost")["Forgets"]
 	if err := s.alio.Cold(ctx); err != nil {
 		t.Fatal(err)
 	}
-	s.until(ctx, t, "forget what it knew", func() bool { return s.client(ctx, t, "alio_hive")["Forgets"] > before })
+	s.until(ctx, t, "forget what it knew", func() bool { return s.client(ctx, t, "lost")["Forgets"] > before })
 }
 
 // answers waits until the bridge reads through the sidecar.
 func (s *bridgeStage) answers(ctx context.Context, t *testing.T) {
 	t.Helper()
-	before := s.client(ctx, t, "alio_hive")["AnsweredCalls"]
+	before := s.client(ctx, t, "lost")["AnsweredCalls"]
 	s.until(ctx, t, "come back to the sidecar", func() bool {
-		c := s.client(ctx, t, "alio_hive")
+		c := s.client(ctx, t, "lost")
 		return c["AnsweredCalls"] > before && c["BreakerOpen"] == 0
 	})
 }
@@ -269,9 +279,9 @@ func (s *bridgeStage) until(ctx context.Context, t *testing.T, what string, done
 	defer tick.Stop()
 	for limit := time.Now().Add(time.Minute); !done(); {
 		if time.Now().After(limit) {
-			t.Fatalf("the bridge did not %s: %v", what, s.client(ctx, t, "alio_hive"))
+			t.Fatalf("the bridge did not %s: %v", what, s.client(ctx, t, "lost"))
 		}
-		s.rows(ctx, t, "alio_hive", "SELECT word FROM ${database}.${schema}.probe")
+		s.rows(ctx, t, "lost", "SELECT word FROM ${database}.${schema}.probe")
 		<-tick.C
 	}
 }
@@ -446,8 +456,9 @@ func (s *bridgeStage) signal(t *testing.T, sig syscall.Signal) {
 // no more than until its breaker opened; what went past it is counted; and when it is back, the bridge reads through it again.
 func (s *bridgeStage) lost(ctx context.Context, t *testing.T, text string, take func(), giveBack func() error) {
 	want := s.rows(ctx, t, "hive", text)
+	s.answers(ctx, t)
 	s.cold(ctx, t)
-	before := s.client(ctx, t, "alio_hive")
+	before := s.client(ctx, t, "lost")
 	held := make(chan string, 1)
 	remove := s.origin.Inject(s3proxy.Rule{Fault: s3proxy.Hang(), Times: 1, Match: func(r *http.Request) bool {
 		if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/tables/store_sales/") {
@@ -465,9 +476,9 @@ func (s *bridgeStage) lost(ctx context.Context, t *testing.T, text string, take 
 		err  error
 	}
 	done := make(chan answer, 1)
-	db := s.db(t, "alio_hive")
+	db := s.db(t, "lost")
 	go func() {
-		rows, err := harness.Rows(ctx, db, harness.In(text, "alio_hive", "tiny"))
+		rows, err := harness.Rows(ctx, db, harness.In(text, "lost", "tiny"))
 		done <- answer{rows, err}
 	}()
 	select {
@@ -479,7 +490,7 @@ func (s *bridgeStage) lost(ctx context.Context, t *testing.T, text string, take 
 	begun := time.Now()
 	a := <-done
 	took := time.Since(begun)
-	after := s.client(ctx, t, "alio_hive")
+	after := s.client(ctx, t, "lost")
 	if err := giveBack(); err != nil {
 		t.Fatal(err)
 	}
@@ -501,6 +512,6 @@ func (s *bridgeStage) lost(ctx context.Context, t *testing.T, text string, take 
 		t.Errorf("%d calls waited for a sidecar that was gone", late)
 	}
 	s.answers(ctx, t)
-	same(t, "after the sidecar came back", want, s.rows(ctx, t, "alio_hive", text))
+	same(t, "after the sidecar came back", want, s.rows(ctx, t, "lost", text))
 }
 
