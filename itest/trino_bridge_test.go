@@ -514,4 +514,3 @@ func (s *bridgeStage) lost(ctx context.Context, t *testing.T, text string, take 
 	s.answers(ctx, t)
 	same(t, "after the sidecar came back", want, s.rows(ctx, t, "lost", text))
 }
-

@@ -31,6 +31,8 @@ import java.util.concurrent.ConcurrentHashMap;
  */
 public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoCloseable {
     private static final Logger LOG = Logger.get(AlioFileSystemCache.class);
+    /** What an operator has to put right; that the sidecar is not there, the client says by itself. */
+    private static final Set<Unavailable> WARNS = Set.of(Unavailable.INVALID, Unavailable.DENIED, Unavailable.UNSUPPORTED);
     private static final long MOUNT_UNKNOWN_NANOS = 10_000_000_000L;
 
     private final AlioClient client;
@@ -187,7 +189,7 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
         if (reason == Unavailable.INVALID) {
             unknownMounts.put(place.mount(), System.nanoTime());
         }
-        if (reason != Unavailable.NOT_FOUND && reason != Unavailable.CHANGED) {
+        if (WARNS.contains(reason)) {
             warned.get(reason).run(() -> LOG.warn("Trino reads %s by itself, since the sidecar cannot open it as %s of the mount %s: %s", location,
                     place.path(), place.mount(), opened.message()));
         }

@@ -51,7 +51,7 @@ final class Mounts {
 
     private static Location parseLocation(String location, String entry) {
         try {
-            Location l = Location.of(location);
+            Location l = Location.of(location.matches("[^/]+://[^/]+") ? location + "/" : location); // the root may be left out
             if (l.scheme().isPresent()) {
                 return l;
             }
