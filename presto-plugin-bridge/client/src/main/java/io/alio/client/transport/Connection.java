@@ -408,6 +408,9 @@ final class Connection {
             if (calls.remove(c.id) != null) {
                 changed.signalAll();
             }
+            if (leaving && calls.isEmpty()) {
+                failLocked("the sidecar is shutting down"); // this was the last call; the caller of ended ends it
+            }
         } finally {
             lock.unlock();
         }
