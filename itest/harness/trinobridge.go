@@ -56,15 +56,30 @@ func TrinoBridge(ctx context.Context, logf Logf) (kit string, plugins map[string
 	return kit, plugins, writeAtomic(stamp, []byte(sum))
 }
 
-func buildTrinoBridge(ctx context.Context, root, home, kit string, logf Logf) error {
+// TrinoBridgeProperties are Maven's arguments for the module of the bridge: the unpacked server that it is compiled against, fetched if it is not there, and
+// the JDK that can read its classes.
+func TrinoBridgeProperties(ctx context.Context, logf Logf) ([]string, error) {
+	home, err := TrinoHome(ctx, logf)
+	if err != nil {
+		return nil, err
+	}
 	jdk, err := newestJDK()
+	return []string{"-Dtrino.home=" + home, "-Dtrino.jdk=" + jdk}, err
+}
+
+func buildTrinoBridge(ctx context.Context, root, home, kit string, logf Logf) error {
+	properties, err := TrinoBridgeProperties(ctx, logf)
+	if err != nil {
+		return err
+	}
+	cache, err := CacheDir()
 	if err != nil {
 		return err
 	}
 	reactor := filepath.Join(root, "presto-plugin-bridge")
 	logf("building the bridge for Trino with Maven")
-	if err := runQuiet(ctx, "mvn", "-q", "-B", "-f", filepath.Join(reactor, "pom.xml"), "-pl", "trino", "-am", "package", "-DskipTests",
-		"-Dtrino.home="+home, "-Dtrino.jdk="+jdk); err != nil {
+	if err := runQuiet(ctx, "mvn", append(properties, "-q", "-B", "-ntp", "-f", filepath.Join(reactor, "pom.xml"), "-pl", "trino", "-am", "package", "-Dmaven.test.skip=true",
+		"-Dmaven.repo.local="+filepath.Join(cache, "maven"))...); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(kit); err != nil {
