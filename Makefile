@@ -29,10 +29,12 @@ test: unit bridge itest ## all that CI needs: unit, bridge, then itest; fails, n
 unit: ## unit tests under the race detector; those of s3 start an S3 server
 	go test -race -timeout 15m $(UNIT); echo "=== unit: passed in $$SECONDS s"
 
-# Maven keeps what it fetches beside the other downloads, and asks the network for what is not there only.
+# Maven keeps what it fetches beside the other downloads, and asks the network for what is not there only. The module for Trino is compiled against a server.
 .PHONY: bridge
-bridge: ## build presto-plugin-bridge with Maven, and run its unit tests
-	cd presto-plugin-bridge && mvn -B -ntp -q -Dmaven.repo.local=$${ALIO_CACHE:-$$HOME/.cache/alio}/maven package; echo "=== bridge: passed in $$SECONDS s"
+bridge: ## build presto-plugin-bridge with Maven, run its unit tests, and put what an operator installs into bin/bridge
+	properties=$$(go run ./itest/bridge -maven); \
+	(cd presto-plugin-bridge && mvn -B -ntp -q -Dmaven.repo.local=$${ALIO_CACHE:-$$HOME/.cache/alio}/maven $$properties package)
+	go run ./itest/bridge -out bin/bridge; echo "=== bridge: passed in $$SECONDS s"
 
 .PHONY: itest
 itest: ## tests against real servers: the harness, the sidecar's binary, Trino 476

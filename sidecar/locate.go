@@ -27,15 +27,28 @@ type Located struct {
 // last 64 KiB are read: they tell the version and, as a rule, the layout, and every reader begins with them. etag (may be "") is the
 // version that the client knows to be the present one.
 func (s *Sidecar) Locate(ctx context.Context, mount, path, etag string) (Located, error) {
+	return s.LocateWhole(ctx, mount, path, etag, 0)
+}
+
+// LocateWhole is Locate for a client that is about to read the whole file, which it takes to be of that many bytes (0: it is not). Of
+// a file that nothing is known of, or not how it is cut, all is then read in one request instead of the end first and then the rest;
+// not if it is larger than Options.FillSpan.
+func (s *Sidecar) LocateWhole(ctx context.Context, mount, path, etag string, whole int64) (Located, error) {
 	o, err := s.mount(mount)
 	if err != nil {
 		return Located{}, err
 	}
 	req := origin.ReadRequest{Path: path, ETag: etag, Suffix: formats.TailSize}
+	key := o.key(path)
+	if _, known := s.objects.Peek(key); whole > s.opts.FillSpan {
+		whole = 0
+	} else if whole > 0 && !known {
+		req.Suffix, req.Length = 0, whole
+	}
 	if err := req.Validate(); err != nil {
 		return Located{}, err
 	}
-	r := &reading{s: s, mount: mount, origin: o, req: req, key: o.key(path), look: true}
+	r := &reading{s: s, mount: mount, origin: o, req: req, key: key, look: true}
 	var mine handover
 	a, _, err := s.objects.Get(ctx, r.key, s.maxAge(mount, path, etag, false, (*origin.Object).Unfinished),
 		func(ctx context.Context) (origin.Object, error) { return r.ask(ctx, &mine) })
@@ -50,15 +63,18 @@ func (s *Sidecar) Locate(ctx context.Context, mount, path, etag string) (Located
 	if found.Object.Version == "" || len(found.Object.Parts) == 0 {
 		return found, nil
 	}
-	found.View, err = r.view(ctx, &found.Object)
+	found.View, err = r.view(ctx, &found.Object, whole)
 	return found, err
 }
 
-// view cuts an object whose version is known, reading its end if nothing else tells how.
-func (r *reading) view(ctx context.Context, obj *origin.Object) (*cache.View, error) {
+// view cuts an object whose version is known, reading its end if nothing else tells how, or all of it if whole is its size.
+func (r *reading) view(ctx context.Context, obj *origin.Object, whole int64) (*cache.View, error) {
 	layout, ok := r.s.known(ctx, obj)
 	if !ok && obj.Size > 0 {
 		n := min(obj.Size, formats.TailSize)
+		if whole == obj.Size {
+			n = whole
+		}
 		first, err := r.firstRun(ctx, obj, obj.Size-n, n)
 		first.release()
 		if err != nil {

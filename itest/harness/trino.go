@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,7 @@ import (
 type TrinoOptions struct {
 	Dir      string                       // absolute; configuration, data, metastore, output. "": a new temporary folder, removed by Stop
 	Catalogs map[string]map[string]string // by name; a catalog "tpcds" with the generator is always there
+	Plugins  map[string]string            // more plugin folders, by the connector.name that each registers (TrinoBridge)
 	Heap     string                       // "": 2G
 	Deadline time.Duration                // from the start to the first query answered; 0: 8 minutes (20-60 s are usual on 2 idle cores)
 	Logf     Logf                         // progress; nil: Stderr
@@ -91,7 +93,7 @@ func StartTrino(ctx context.Context, o TrinoOptions) (*Trino, error) {
 	}
 	if t.port, err = PickPort(); err == nil {
 		t.URL = "http://" + t.port.Addr()
-		if err = t.configure(home, o.Catalogs); err == nil {
+		if err = t.configure(home, o); err == nil {
 			err = t.start(ctx, java, home, o)
 		}
 	}
@@ -103,15 +105,19 @@ func StartTrino(ctx context.Context, o TrinoOptions) (*Trino, error) {
 }
 
 // configure writes the server's files. Its plugin folder holds links to the plugins in use only: each one loaded costs seconds.
-func (t *Trino) configure(home string, catalogs map[string]map[string]string) error {
+func (t *Trino) configure(home string, o TrinoOptions) error {
 	for _, d := range []string{"etc/catalog", "data", "localfs", "plugin"} {
 		if err := os.MkdirAll(filepath.Join(t.Dir, d), 0o755); err != nil {
 			return err
 		}
 	}
 	all := map[string]map[string]string{"tpcds": {"connector.name": "tpcds"}}
-	maps.Copy(all, catalogs)
-	plugins := map[string]string{"hive": "hive", "tpcds": "tpcds", "delta_lake": "delta-lake", "hudi": "hudi", "tpch": "tpch", "memory": "memory"}
+	maps.Copy(all, o.Catalogs)
+	plugins := map[string]string{}
+	for _, name := range trinoPlugins {
+		plugins[strings.ReplaceAll(name, "-", "_")] = filepath.Join(home, "plugin", name)
+	}
+	maps.Copy(plugins, o.Plugins)
 	files := map[string]map[string]string{
 		"etc/config.properties": {
 			"coordinator": "true", "node-scheduler.include-coordinator": "true", "catalog.management": "static",
@@ -127,12 +133,12 @@ func (t *Trino) configure(home string, catalogs map[string]map[string]string) er
 		if !ok {
 			return fmt.Errorf("catalog %s: no plugin is kept for connector.name=%s", name, properties["connector.name"])
 		}
-		if plugin == "hive" || plugin == "delta-lake" || plugin == "hudi" {
+		if properties["fs.native-local.enabled"] == "true" {
 			properties["local.location"] = filepath.Join(t.Dir, "localfs")
 		}
 		files["etc/catalog/"+name+".properties"] = properties
-		link := filepath.Join(t.Dir, "plugin", plugin)
-		if err := os.Symlink(filepath.Join(home, "plugin", plugin), link); err != nil && !errors.Is(err, os.ErrExist) {
+		link := filepath.Join(t.Dir, "plugin", filepath.Base(plugin))
+		if err := os.Symlink(plugin, link); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
 	}
@@ -236,6 +242,40 @@ func (t *Trino) DB(catalog, schema string) (*sql.DB, error) {
 	defer t.mu.Unlock()
 	t.dbs = append(t.dbs, db)
 	return db, nil
+}
+
+// MBean reads the attributes of a JMX bean that are numbers.
+func (t *Trino) MBean(ctx context.Context, name string) (map[string]int64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.URL+"/v1/jmx/mbean/"+url.PathEscape(name), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Close = true
+	req.Header.Set("X-Trino-User", "alio")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("MBean %s: %s", name, res.Status)
+	}
+	var bean struct {
+		Attributes []struct {
+			Name  string `json:"name"`
+			Value any    `json:"value"`
+		} `json:"attributes"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&bean); err != nil {
+		return nil, fmt.Errorf("MBean %s: %w", name, err)
+	}
+	all := map[string]int64{}
+	for _, a := range bean.Attributes {
+		if v, ok := a.Value.(float64); ok {
+			all[a.Name] = int64(v)
+		}
+	}
+	return all, nil
 }
 
 // Output is the end of the server's log, for a failing test.

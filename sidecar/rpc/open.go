@@ -165,11 +165,19 @@ func (s *Server) locate(ctx context.Context, x *call, f *apiv1.OpenFile, to *loc
 	}()
 	if f.GetFill() == nil {
 		if to.err = x.id.mayRead(f.GetMount(), f.GetPath()); to.err == nil {
-			to.Located, to.err = s.opts.Sidecar.Locate(ctx, f.GetMount(), f.GetPath(), f.GetEtag())
+			to.Located, to.err = s.opts.Sidecar.LocateWhole(ctx, f.GetMount(), f.GetPath(), f.GetEtag(), wholeFile(f.GetRanges()))
 		}
 		return
 	}
 	to.file, to.Located, to.err = s.locateClient(ctx, x.id, f.Mount, f.Path, f.Fill)
+}
+
+// wholeFile is the length of a file that the client says it will read from the first byte on; 0 if it says something else.
+func wholeFile(ranges []*apiv1.Range) int64 {
+	if len(ranges) != 1 || ranges[0].GetOffset() != 0 {
+		return 0
+	}
+	return max(0, ranges[0].GetLength())
 }
 
 // mayRead holds a path to the client's grants.

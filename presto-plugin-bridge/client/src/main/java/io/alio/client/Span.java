@@ -59,6 +59,20 @@ final class Span {
         return out;
     }
 
+    /** A list with those spans made one that no more than gap bytes lie between. */
+    static List<Span> near(List<Span> list, long gap) {
+        List<Span> out = new ArrayList<>(list.size());
+        for (Span s : list) {
+            int last = out.size() - 1;
+            if (last >= 0 && s.from - out.get(last).to <= gap) {
+                out.set(last, new Span(out.get(last).from, s.to));
+            } else {
+                out.add(s);
+            }
+        }
+        return out;
+    }
+
     /** What of a list lies in none of another's spans. */
     static List<Span> without(List<Span> list, List<Span> taken) {
         List<Span> out = new ArrayList<>();

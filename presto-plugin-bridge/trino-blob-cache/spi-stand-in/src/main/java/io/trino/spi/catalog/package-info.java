@@ -1,0 +1,2 @@
+/** A stand-in: see {@link io.trino.spi}. */
+package io.trino.spi.catalog;

@@ -1,0 +1,47 @@
+package io.alio.trino;
+
+import static com.google.inject.multibindings.OptionalBinder.newOptionalBinder;
+
+import com.google.inject.Binder;
+import com.google.inject.Scopes;
+import io.airlift.configuration.AbstractConfigurationAwareModule;
+import io.airlift.units.DataSize;
+import io.trino.filesystem.cache.CacheKeyProvider;
+import io.trino.filesystem.cache.CachingHostAddressProvider;
+import io.trino.filesystem.cache.TrinoFileSystemCache;
+import java.util.Objects;
+
+/** Binds the sidecar to the hooks of Trino's file systems. With {@code alio.enabled=false} it binds nothing, and the connector is Trino's own. */
+final class AlioModule extends AbstractConfigurationAwareModule {
+    private final String catalog;
+    private final TableFormat format;
+
+    AlioModule(String catalog, TableFormat format) {
+        this.catalog = Objects.requireNonNull(catalog, "catalog");
+        this.format = Objects.requireNonNull(format, "format");
+    }
+
+    @Override
+    protected void setup(Binder binder) {
+        AlioConfig config = buildConfigObject(AlioConfig.class);
+        if (!config.isEnabled()) {
+            return;
+        }
+        long readWhole = readWhole();
+        binder.bind(AlioFileSystemCache.class).toProvider(() -> AlioFileSystemCache.create(catalog, format, readWhole, config)).in(Scopes.SINGLETON);
+        newOptionalBinder(binder, TrinoFileSystemCache.class).setBinding().to(AlioFileSystemCache.class).in(Scopes.SINGLETON);
+        // The affinity service will come in here; until then Trino's own choice of hosts stands.
+        newOptionalBinder(binder, SplitHosts.class).setDefault().toInstance((path, hosts) -> hosts);
+        newOptionalBinder(binder, CachingHostAddressProvider.class).setBinding().to(AlioHostAddressProvider.class).in(Scopes.SINGLETON);
+        // Trino's own provider asks for each file's length and time, which costs a HEAD where the connector does not have them. Delta Lake has bound
+        // another one, which asks for neither and leaves out what moves.
+        if (format != TableFormat.DELTA_LAKE) {
+            newOptionalBinder(binder, CacheKeyProvider.class).setBinding().toInstance(new LocationKeyProvider());
+        }
+    }
+
+    /** Up to which size Trino reads a Parquet file whole: its own property, which it has a default for. */
+    private long readWhole() {
+        return DataSize.valueOf(getProperties().getOrDefault("parquet.small-file-threshold", "3MB")).toBytes();
+    }
+}

@@ -1,0 +1,50 @@
+package io.alio.trino;
+
+import io.trino.filesystem.TrinoInputFile;
+import java.io.IOException;
+import java.time.Instant;
+import java.util.Optional;
+import java.util.OptionalLong;
+
+/**
+ * What a connector knows of the files that it opens, without asking its file system. {@link TrinoInputFile} does not tell: asked for what it was not given, it sends a
+ * HEAD. So this says what Trino 476 gives (read in its sources): Hive, the length and time of a listing with every Parquet and ORC file; Delta Lake and
+ * Hudi, the length that their log tells; none of them anything with what they read as a stream.
+ */
+enum TableFormat {
+    HIVE {
+        @Override
+        Known known(TrinoInputFile file, boolean stream) throws IOException {
+            return stream ? Known.NOTHING : new Known(OptionalLong.of(file.length()), Optional.of(file.lastModified()), false);
+        }
+    },
+    DELTA_LAKE {
+        @Override
+        Known known(TrinoInputFile file, boolean stream) throws IOException {
+            String path = file.location().path();
+            // Deletion vectors are opened without a length, and files of the log have names that a table of the same name would use again.
+            return stream || path.contains("/_delta_log/") || !path.endsWith(".parquet") ? Known.NOTHING : Known.writtenOnce(file.length());
+        }
+    },
+    HUDI {
+        @Override
+        Known known(TrinoInputFile file, boolean stream) throws IOException {
+            return stream || file.location().path().contains("/.hoodie/") ? Known.NOTHING : Known.writtenOnce(file.length());
+        }
+    };
+
+    /**
+     * @param modified by the origin's clock; on S3 a listing tells it more precisely than the object does
+     * @param writtenOnce whether path and length name the content, since the format never uses a data file's name again
+     */
+    record Known(OptionalLong length, Optional<Instant> modified, boolean writtenOnce) {
+        static final Known NOTHING = new Known(OptionalLong.empty(), Optional.empty(), false);
+
+        static Known writtenOnce(long length) {
+            return new Known(OptionalLong.of(length), Optional.empty(), true);
+        }
+    }
+
+    /** What is known of a file that is opened as a stream, or as an input. */
+    abstract Known known(TrinoInputFile file, boolean stream) throws IOException;
+}
