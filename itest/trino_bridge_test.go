@@ -1,23 +1,18 @@
 package itest
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/alio-lake/alio/itest/harness"
 	"github.com/alio-lake/alio/itest/harness/s3proxy"
@@ -316,185 +311,6 @@ func (s *bridgeStage) settled(ctx context.Context, t *testing.T) {
 			t.Fatal("the disk tier's queue does not empty")
 		case <-tick.C:
 		}
-	}
-}
-
-// A Delta table, warm: no data request; after an insert by either connector its rows are there at once.
-func (s *bridgeStage) deltaLake(ctx context.Context, t *testing.T) {
-	s.rows(ctx, t, "delta", "CREATE SCHEMA IF NOT EXISTS ${database}.${schema}")
-	s.rows(ctx, t, "delta", "CREATE TABLE ${database}.${schema}.item WITH (location = 's3://"+s.s3.Bucket+"/delta/item') AS SELECT * FROM tpcds.tiny.item")
-	const text = "SELECT count(*), sum(i_current_price), max(i_item_id) FROM ${database}.${schema}.item"
-	for _, writer := range []string{"delta", "alio_delta"} {
-		want := s.rows(ctx, t, "delta", text)
-		for range 2 {
-			same(t, "Delta Lake", want, s.rows(ctx, t, "alio_delta", text))
-		}
-		s.settled(ctx, t)
-		rows, _, warm := s.measured(ctx, t, "alio_delta", text)
-		same(t, "Delta Lake warm", want, rows)
-		t.Logf("Delta Lake warm: %v", warm)
-		if warm.DataGETs > 0 {
-			t.Errorf("%d data GETs of a warm Delta table", warm.DataGETs)
-		}
-		s.rows(ctx, t, writer, "INSERT INTO ${database}.${schema}.item SELECT * FROM tpcds.tiny.item WHERE i_item_sk <= 10")
-		rows = s.rows(ctx, t, "alio_delta", text)
-		if was, is := firstColumn(t, want), firstColumn(t, rows[:1]); is != was+10 {
-			t.Errorf("after %s has inserted 10 rows into %d, alio_delta counts %d", writer, was, is)
-		}
-	}
-	if c := s.client(ctx, t, "alio_delta"); c["LocalBytes"] == 0 || c["BypassedReads"] > 0 {
-		t.Errorf("the client of alio_delta counted %v", c)
-	}
-}
-
-// hudi reads a copy-on-write table of Hudi with both connectors: same rows, and warm no data request. Trino writes none, so the table is made by hand: a
-// timeline of one commit, one base file, which Trino has written, and an entry in the metastore with Hudi's input format.
-func (s *bridgeStage) hudi(ctx context.Context, t *testing.T) {
-	const instant, base = "20260101000000000", "11111111-2222-3333-4444-555555555555-0_0-0-0_20260101000000000.parquet"
-	direct := harness.S3Client(s.s3.Endpoint, s.s3.Region, s.s3.AccessKey, s.s3.SecretKey)
-	put := func(name string, data []byte) {
-		t.Helper()
-		if _, err := direct.PutObject(ctx, &awss3.PutObjectInput{Bucket: &s.s3.Bucket, Key: aws.String("hudi/item/" + name), Body: bytes.NewReader(data)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, data := range tableFiles(ctx, t, direct, s.s3.Bucket, "item") {
-		put(base, data)
-	}
-	put(".hoodie/hoodie.properties", []byte("hoodie.table.name=item\nhoodie.table.type=COPY_ON_WRITE\nhoodie.table.version=6\nhoodie.timeline.layout.version=1\n"+
-		"hoodie.table.base.file.format=PARQUET\nhoodie.archivelog.folder=archived\n"))
-	put(".hoodie/"+instant+".commit", []byte(`{"partitionToWriteStats":{"":[{"fileId":"11111111-2222-3333-4444-555555555555-0","path":"`+base+
-		`","prevCommit":"null","partitionPath":""}]},"compacted":false,"extraMetadata":{},"operationType":"BULK_INSERT"}`))
-	s.rows(ctx, t, "hive", "CREATE TABLE ${database}.${schema}.hudi_item (LIKE ${database}.${schema}.item) WITH (format = 'PARQUET', external_location = 's3://"+s.s3.Bucket+"/hudi/item')")
-	entry := filepath.Join(s.trino.Dir, "localfs", "metastore", "tiny", "hudi_item", ".trinoSchema")
-	b, err := os.ReadFile(entry)
-	if err == nil {
-		b = bytes.ReplaceAll(b, []byte("org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat"), []byte("org.apache.hudi.hadoop.HoodieParquetInputFormat"))
-		err = os.WriteFile(entry, b, 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	const text = "SELECT count(*), sum(i_current_price), max(i_item_id) FROM ${database}.${schema}.hudi_item"
-	want := s.rows(ctx, t, "hudi", text)
-	same(t, "Hudi", want, s.rows(ctx, t, "alio_hudi", text))
-	s.settled(ctx, t)
-	rows, _, warm := s.measured(ctx, t, "alio_hudi", text)
-	same(t, "Hudi warm", want, rows)
-	c := s.client(ctx, t, "alio_hudi")
-	t.Logf("Hudi: %v, warm %v; %d bytes of segments", want, warm, c["LocalBytes"])
-	if warm.DataGETs > 0 || c["LocalBytes"] == 0 || c["BypassedReads"]+c["BypassedOpens"] > 0 {
-		t.Errorf("a warm Hudi table: %v; %v", warm, c)
-	}
-}
-
-// A file that is overwritten in place by one of the same length. Where Trino knows its time (Parquet), its next query has the new rows, whatever
-// max_age is; where it knows nothing (text), no query that begins when the new file is older than max_age has old rows.
-func (s *bridgeStage) overwritten(ctx context.Context, t *testing.T) {
-	direct := harness.S3Client(s.s3.Endpoint, s.s3.Region, s.s3.AccessKey, s.s3.SecretKey)
-	put := func(key string, data []byte) {
-		t.Helper()
-		if _, err := direct.PutObject(ctx, &awss3.PutObjectInput{Bucket: &s.s3.Bucket, Key: &key, Body: bytes.NewReader(data)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var parquet [][]byte
-	for _, word := range []string{"old", "new"} {
-		s.rows(ctx, t, "hive", fmt.Sprintf("CREATE TABLE ${database}.${schema}.%s WITH (format = 'PARQUET', external_location = 's3://%s/tables/%s') AS SELECT '%s' word",
-			word, s.s3.Bucket, word, word))
-		for _, data := range tableFiles(ctx, t, direct, s.s3.Bucket, word) {
-			parquet = append(parquet, data)
-		}
-	}
-	if len(parquet) != 2 || len(parquet[0]) != len(parquet[1]) {
-		t.Fatalf("%d files of two tables, not two of one length", len(parquet))
-	}
-	put("over/parquet/data.parquet", parquet[0])
-	put("over/text/data.txt", []byte("old\n"))
-	const create = "CREATE TABLE ${database}.${schema}.over_%[1]s (word varchar) WITH (format = '%[2]s', external_location = 's3://%[3]s/over/%[1]s')"
-	s.rows(ctx, t, "hive", fmt.Sprintf(create, "parquet", "PARQUET", s.s3.Bucket))
-	s.rows(ctx, t, "hive", fmt.Sprintf(create, "text", "TEXTFILE", s.s3.Bucket))
-	const columns, words = "SELECT word FROM ${database}.${schema}.over_parquet", "SELECT word FROM ${database}.${schema}.over_text"
-	for _, text := range []string{columns, words} {
-		same(t, "before the overwrite", s.rows(ctx, t, "hive", text), s.rows(ctx, t, "alio_hive", text))
-	}
-	<-time.After(1100 * time.Millisecond) // the store tells times in whole seconds
-	put("over/parquet/data.parquet", parquet[1])
-	same(t, "Parquet, right after it was overwritten", []string{`"new"`}, s.rows(ctx, t, "alio_hive", columns))
-	if b := s.bridge(ctx, t, "alio_hive"); b["StaleFiles"] != 1 || b["BypassedFiles"] != 0 {
-		t.Errorf("one file had changed behind the sidecar's back, and the bridge counted %v", b)
-	}
-
-	put("over/text/data.txt", []byte("new\n")) // of the same length
-	at := time.Now()
-	for {
-		begun := time.Now()
-		rows := s.rows(ctx, t, "alio_hive", words)
-		if len(rows) == 1 && strings.Contains(rows[0], "new") {
-			break
-		}
-		if begun.Sub(at) > overMaxAge {
-			t.Errorf("text, %v after it was overwritten: %v; max_age is %v", begun.Sub(at), rows, overMaxAge)
-			break
-		}
-	}
-}
-
-// With alio.fill=CLIENT Trino reads the store and the sidecar asks it for nothing; the second run makes no data request.
-func (s *bridgeStage) filled(ctx context.Context, t *testing.T, text string) {
-	want := s.rows(ctx, t, "hive", text)
-	m, err := s.alio.Metrics(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	read := m[`alio_origin_read_bytes_total{mount="lake"}`]
-	rows, _, cold := s.measured(ctx, t, "filling", text)
-	same(t, "filled by Trino", want, rows)
-	for limit := time.Now().Add(time.Minute); ; { // pages are put in the background
-		s.settled(ctx, t)
-		rows, _, warm := s.measured(ctx, t, "filling", text)
-		same(t, "filled by Trino, warm", want, rows)
-		c := s.client(ctx, t, "filling")
-		if warm.DataGETs == 0 && warm.HEADs == 0 && c["StoredPages"] > 0 {
-			t.Logf("filled by Trino: cold %v, warm %v; %d pages stored", cold, warm, c["StoredPages"])
-			break
-		}
-		if time.Now().After(limit) {
-			t.Fatalf("filled by Trino: still %v; %v", warm, c)
-		}
-	}
-	if m, err = s.alio.Metrics(ctx); err != nil || m[`alio_origin_read_bytes_total{mount="lake"}`] != read {
-		t.Errorf("the sidecar read the store itself: %v", err)
-	}
-}
-
-// The same tables at hdfs:// locations: same rows, the second run reads nothing of the DataNodes; a file that is appended to the table's folder is seen.
-func (s *bridgeStage) onHDFS(ctx context.Context, t *testing.T, text string) {
-	direct := harness.S3Client(s.s3.Endpoint, s.s3.Region, s.s3.AccessKey, s.s3.SecretKey)
-	s.rows(ctx, t, "hive", "CREATE SCHEMA ${database}.hdfs")
-	for _, table := range trinoTables {
-		for key, data := range tableFiles(ctx, t, direct, s.s3.Bucket, table) {
-			if err := s.hdfs.Put(ctx, "/warehouse/"+key, data); err != nil {
-				t.Fatal(err)
-			}
-		}
-		s.rows(ctx, t, "hive", fmt.Sprintf("CREATE TABLE ${database}.hdfs.%s (LIKE ${database}.${schema}.%s) WITH (format = 'PARQUET', external_location = '%s/warehouse/tables/%s')",
-			table, table, s.hdfs.URI, table))
-	}
-	want := s.rows(ctx, t, "hive", text)
-	text = strings.ReplaceAll(text, "${schema}", "hdfs")
-	same(t, "stock, on HDFS", want, s.rows(ctx, t, "hive", text))
-	meter := atHDFS(s.hdfs)
-	for _, try := range []string{"cold", "warm"} {
-		c, err := meter(ctx, func() error { same(t, "on HDFS, "+try, want, s.rows(ctx, t, "alio_hive", text)); return nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("on HDFS, %s: %v", try, c)
-		if try == "cold" && c.bytes == 0 || try == "warm" && (c.bytes > 0 || c.reads > 0) {
-			t.Errorf("on HDFS, %s, DataNodes served %d reads of %d bytes", try, c.reads, c.bytes)
-		}
-		s.settled(ctx, t)
 	}
 }
 
