@@ -91,12 +91,14 @@ class AlioBlobCacheTest {
 
     @Test
     void whatCannotBeNamedIsNotCached() throws IOException {
-        BlobCache cache = manager(Map.of("alio.sidecar", "127.0.0.1:1")).create(new CatalogName("lake"), Set.of());
+        BlobCacheManager manager = manager(Map.of("alio.sidecar", "127.0.0.1:1"));
+        BlobCache cache = manager.create(new CatalogName("lake"), Set.of());
         for (CacheKey key : List.of(new CacheKey(List.of("lake", "x")), new CacheKey(List.of("", "x", "y")), new CacheKey(List.of("lake", "x", "y".repeat(1100))))) {
             Source source = new Source();
             assertTrue(cache.get(key, source).isEmpty());
             assertFalse(source.closed); // Trino reads it
         }
+        manager.shutdown();
     }
 
     @Test
@@ -105,6 +107,7 @@ class AlioBlobCacheTest {
         assertTrue(manager.hasCapability(CacheCapability.CAN_EXCEED_HEAP_SIZE));
         assertFalse(manager.hasCapability(CacheCapability.LOW_LATENCY));
         assertThrows(IllegalArgumentException.class, () -> manager.create(new CatalogName("c"), Set.of(CacheCapability.LOW_LATENCY)));
+        manager.shutdown();
     }
 
     @Test
