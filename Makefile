@@ -38,7 +38,7 @@ bridge: ## build presto-plugin-bridge with Maven, run its unit tests, and put wh
 
 .PHONY: itest
 itest: ## tests against real servers: the harness, the sidecar's binary, Trino 476
-	go test -race -count=1 -p 1 -timeout 20m ./itest/...; echo "=== itest: passed in $$SECONDS s"
+	go test -race -count=1 -p 1 -timeout 45m ./itest/...; echo "=== itest: passed in $$SECONDS s"
 
 .PHONY: soak
 soak: ## 10,000 changes of 60 files on a real HDFS beside readers through sidecars (SOAK=n: another number); the result is printed
