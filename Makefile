@@ -30,7 +30,7 @@ unit: ## unit tests under the race detector; those of s3 start an S3 server
 	go test -race -timeout 15m $(UNIT); echo "=== unit: passed in $$SECONDS s"
 
 .PHONY: itest
-itest: ## tests against real servers: the harness, the sidecar's binary, Trino 476
+itest: ## tests against real servers: the harness, the sidecar's binary, Trino 476, Presto 0.287
 	go test -race -count=1 -p 1 -timeout 20m ./itest/...; echo "=== itest: passed in $$SECONDS s"
 
 .PHONY: soak
