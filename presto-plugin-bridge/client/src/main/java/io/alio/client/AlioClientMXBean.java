@@ -1,0 +1,4 @@
+package io.alio.client;
+
+/** {@link AlioMetrics} as JMX shows them. */
+public interface AlioClientMXBean extends AlioMetrics {}

@@ -1,0 +1,41 @@
+package io.alio.client;
+
+/** Why the sidecar could not serve something. It never leaves the package, and has no stack trace: it is an answer rather than a fault. */
+final class Failure extends Exception {
+    private static final long serialVersionUID = 1;
+    private final transient Unavailable reason;
+
+    Failure(Unavailable reason, String message) {
+        super(message, null, false, false);
+        this.reason = reason;
+    }
+
+    Unavailable reason() {
+        return reason;
+    }
+
+    /** Words a status that the sidecar answered. */
+    static Failure status(int code, String message) {
+        return new Failure(reasonOf(code), "the sidecar says: " + message + (code == 16 ? " (set AlioOptions.token)" : ""));
+    }
+
+    private static Unavailable reasonOf(int code) {
+        switch (code) {
+            case 5: // NOT_FOUND
+                return Unavailable.NOT_FOUND;
+            case 7: // PERMISSION_DENIED
+            case 16: // UNAUTHENTICATED
+                return Unavailable.DENIED;
+            case 10: // ABORTED
+                return Unavailable.CHANGED;
+            case 3: // INVALID_ARGUMENT
+            case 9: // FAILED_PRECONDITION
+            case 11: // OUT_OF_RANGE
+                return Unavailable.INVALID;
+            case 12: // UNIMPLEMENTED
+                return Unavailable.UNSUPPORTED;
+            default:
+                return Unavailable.UNREACHABLE;
+        }
+    }
+}
