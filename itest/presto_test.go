@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,18 +24,26 @@ var (
 // prestoDeadline bounds the whole test; a hung query fails by it instead of by the test binary's timeout, with the servers' output.
 const prestoDeadline = 15 * time.Minute
 
-// prestoStage is a Presto whose tables lie on local disk (schema here) and the same on S3 (schema lake), behind a measuring proxy.
+// prestoStage is a Presto with tables on local disk (schema here) and on S3, behind a measuring proxy. The catalog stock is Presto's own;
+// alio is the same with the bridge, over a sidecar that reads through the same proxy; astray has the wrong address of it. For each query there is a copy of the tables, so that
+// nothing of it is cached anywhere before. Presto keeps one file system for each scheme and bucket, whatever catalog has made it, so
+// stock reads a copy by s3 (schema s3_<query>), alio reads the same by s3a (s3a_<query>), and astray by s3n.
 type prestoStage struct {
 	store  *harness.S3Server
 	origin *s3proxy.Proxy
+	alio   *harness.Alio
 	presto *harness.Presto
 	meta   string // the metastore's folder
+	socket string // the sidecar's
 }
 
 func startPresto(ctx context.Context, t *testing.T, o harness.PrestoOptions) *prestoStage {
 	t.Helper()
+	jar, err := harness.PrestoBridge(ctx, t.Logf)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := &prestoStage{store: harness.S3(t), meta: filepath.Join(t.TempDir(), "metastore")}
-	var err error
 	if s.origin, err = s3proxy.Start(s3proxy.Options{Target: s.store.Endpoint}); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +56,18 @@ func startPresto(ctx context.Context, t *testing.T, o harness.PrestoOptions) *pr
 	if o.Catalogs == nil {
 		o.Catalogs = map[string]map[string]string{}
 	}
+	s.socket = filepath.Join(t.TempDir(), "alio.sock")
+	s.alio = harness.SidecarWith(t, harness.AlioOptions{Endpoint: s.origin.URL(), Bucket: s.store.Bucket, Region: s.store.Region,
+		AccessKey: s.store.AccessKey, SecretKey: s.store.SecretKey, Socket: s.socket})
 	o.Catalogs["stock"] = harness.PrestoHiveCatalog(s.meta, s.origin.URL(), s.store.AccessKey, s.store.SecretKey)
+	for name, address := range map[string]string{"alio": s.socket, "astray": s.socket + ".no"} {
+		o.Catalogs[name], err = harness.PrestoThroughAlio(o.Catalogs["stock"], filepath.Join(t.TempDir(), "core-site.xml"),
+			map[string]string{"alio.address": address, "alio.directories": s.alio.CacheDir, "alio.jmx.name": name, "alio.control.ms": "2000"})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.Jars = map[string][]string{"hive-hadoop2": {jar}}
 	if s.presto, err = harness.StartPresto(ctx, o); err != nil {
 		t.Fatal(err)
 	}
@@ -59,13 +80,23 @@ func startPresto(ctx context.Context, t *testing.T, o harness.PrestoOptions) *pr
 	if err := harness.CreatePrestoTables(ctx, s.presto, "stock", "here", prestoTables, t.Logf); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.presto.Query(ctx, "CREATE SCHEMA stock.lake"); err != nil {
-		t.Fatal(err)
-	}
-	if err := harness.PrestoTablesOnS3(ctx, s.meta, "here", "lake", "s3", s.store.Bucket, s.store.Client(), prestoTables); err != nil {
-		t.Fatal(err)
-	}
 	return s
+}
+
+// copyTables makes a copy of the tables on S3, in schemas s3_<name>, s3a_<name> and s3n_<name>.
+func (s *prestoStage) copyTables(ctx context.Context, t *testing.T, name string) {
+	t.Helper()
+	if err := harness.PutPrestoTables(ctx, s.meta, "here", s.store.Client(), s.store.Bucket, name, prestoTables); err != nil {
+		t.Fatal(err)
+	}
+	for _, scheme := range []string{"s3", "s3a", "s3n"} {
+		if _, err := s.presto.Query(ctx, "CREATE SCHEMA stock."+scheme+"_"+name); err != nil {
+			t.Fatal(err)
+		}
+		if err := harness.EnterPrestoTables(s.meta, "here", scheme+"_"+name, scheme+"://"+s.store.Bucket+"/"+name, prestoTables); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // prestoTexts are the queries with ${database} and ${schema} in them, by name.
@@ -75,42 +106,127 @@ func prestoTexts(ctx context.Context, t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	queries := map[string]string{"2-columns": twoColumns}
+	queries := map[string]string{"two": twoColumns}
 	for _, name := range prestoQueries {
 		queries[name] = all[name]
 	}
 	return queries
 }
 
-// Presto reads the Parquet tables that it wrote to local disk, and the same files on S3, with the rows of the generator.
+// rows runs a query over a schema of a catalog and says what it cost the store.
+func (s *prestoStage) rows(ctx context.Context, t *testing.T, text, catalog, schema string) ([]string, s3proxy.Summary) {
+	t.Helper()
+	if _, _, err := s.origin.Take(ctx); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	rows, err := s.presto.Query(ctx, harness.In(text, catalog, schema))
+	if err != nil {
+		t.Fatalf("over %s.%s: %v", catalog, schema, err)
+	}
+	_, cost, err := s.origin.Take(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("  %s.%s: %d rows, %.1f s; %v", catalog, schema, len(rows), time.Since(begun).Seconds(), cost)
+	return rows, cost
+}
+
 func TestPresto(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), prestoDeadline)
 	defer cancel()
 	texts := prestoTexts(ctx, t)
 	s := startPresto(ctx, t, harness.PrestoOptions{})
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
-		want, err := s.presto.Query(ctx, harness.In(texts[name], "tpcds", "tiny"))
+		s.copyTables(ctx, t, name)
+		t.Run(name, func(t *testing.T) { s.sameRows(ctx, t, name, texts[name]) })
+	}
+	t.Run("sick sidecar", func(t *testing.T) { s.sick(ctx, t, texts["q43"]) })
+}
+
+// generated is the query whose rows are compared with the generator's.
+const generated = "q55"
+
+// sameRows has Presto read the Parquet tables that it wrote to local disk, and the same files on S3, with the same rows. The bridge gives
+// them too; its first run makes no more data requests than the stock connector, and repeated it makes none, and no HEAD. What is
+// read then comes from segments: nothing past the sidecar, and nothing through its connection.
+func (s *prestoStage) sameRows(ctx context.Context, t *testing.T, name, text string) {
+	want, _ := s.rows(ctx, t, text, "alio", "here")
+	if name == generated { // which takes Presto as long as all the others
+		made, _ := s.rows(ctx, t, text, "tpcds", "tiny")
+		if err := harness.SameRows(made, want); err != nil {
+			t.Errorf("from local disk: %v", err)
+		}
+	}
+	direct, straight := s.rows(ctx, t, text, "stock", "s3_"+name)
+	first, cold := s.rows(ctx, t, text, "alio", "s3a_"+name)
+	before := s.counters(ctx, t, "alio")
+	again, warm := s.rows(ctx, t, text, "alio", "s3a_"+name)
+	after := s.counters(ctx, t, "alio")
+	for which, rows := range map[string][]string{"by the stock connector": direct, "by the bridge": first, "by the bridge again": again} {
+		if err := harness.SameRows(want, rows); err != nil {
+			t.Errorf("from S3 %s: %v", which, err)
+		}
+	}
+	if cold.DataGETs == 0 || cold.DataGETs > straight.DataGETs {
+		t.Errorf("%d data GETs when cold, %d by the stock connector", cold.DataGETs, straight.DataGETs)
+	}
+	if warm.DataGETs > 0 || warm.HEADs > 0 {
+		t.Errorf("%d data GETs and %d HEADs when repeated; there must be none", warm.DataGETs, warm.HEADs)
+	}
+	local, sent, past := after["LocalBytes"]-before["LocalBytes"], after["SidecarBytes"]-before["SidecarBytes"], after["BypassedBytes"]
+	t.Logf("  repeated: %.0f bytes from segments, %.0f sent by the sidecar; %.0f past it in all", local, sent, past)
+	if local == 0 || sent > local/10 || past > 0 || after["ReadBytes"]-before["ReadBytes"] != local+sent {
+		t.Errorf("the repeated run read by other ways, before %v, after %v", before, after)
+	}
+}
+
+// counters are those of a catalog's file system and of its client.
+func (s *prestoStage) counters(ctx context.Context, t *testing.T, name string) map[string]float64 {
+	t.Helper()
+	all := map[string]float64{}
+	for _, kind := range []string{"FileSystem", "Client"} {
+		some, err := s.presto.MBean(ctx, 0, "io.alio:type="+kind+",name="+name)
 		if err != nil {
-			t.Fatalf("%s over the generator: %v", name, err)
+			t.Fatal(err)
 		}
-		for _, schema := range []string{"here", "lake"} {
-			s.origin.Reset()
-			begun := time.Now()
-			got, err := s.presto.Query(ctx, harness.In(texts[name], "stock", schema))
-			if err != nil {
-				t.Fatalf("%s over schema %s: %v", name, schema, err)
-			}
-			_, cost, err := s.origin.Take(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("%s over %s: %d rows, %.1f s; %v", name, schema, len(got), time.Since(begun).Seconds(), cost)
-			if err := harness.SameRows(want, got); err != nil {
-				t.Errorf("%s over schema %s: %v", name, schema, err)
-			}
-			if onS3 := schema == "lake"; onS3 != (cost.DataGETs > 0) {
-				t.Errorf("%s over schema %s made %d data GETs", name, schema, cost.DataGETs)
-			}
+		maps.Copy(all, some)
+	}
+	return all
+}
+
+// sick runs a query while the sidecar is not where the bridge looks for it, is hung, and is dead: the rows are the same each time, read by
+// Presto's own file system, and the counters and one warning tell of it. Alive again, it serves again.
+func (s *prestoStage) sick(ctx context.Context, t *testing.T, text string) {
+	want, _ := s.rows(ctx, t, text, "stock", "s3_q43")
+	same := func(what, catalog, schema string, past bool) {
+		t.Helper()
+		before := map[string]float64{}
+		if catalog == "alio" { // the other was not used before, and counts from its first use
+			before = s.counters(ctx, t, catalog)
 		}
+		got, _ := s.rows(ctx, t, text, catalog, schema)
+		after := s.counters(ctx, t, catalog)
+		if err := harness.SameRows(want, got); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		bypassed := after["BypassedFiles"] + after["BypassedReads"] - before["BypassedFiles"] - before["BypassedReads"]
+		if past != (bypassed > 0) {
+			t.Errorf("%s: %.0f files and reads were bypassed", what, bypassed)
+		}
+	}
+	same("the wrong address", "astray", "s3n_q43", true)
+	if log := s.presto.Output(); strings.Count(log, s.socket+".no") == 0 {
+		t.Error("no warning names the wrong address")
+	}
+	s.copyTables(ctx, t, "sick") // nothing of this was opened before, so that the sidecar is asked
+	if err := syscall.Kill(s.alio.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	same("a hung sidecar", "alio", "s3a_sick", true)
+	s.alio.Kill()
+	same("a dead sidecar", "alio", "s3a_q43", false)
+	if err := s.alio.Start(ctx); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -116,4 +117,28 @@ func (p *Presto) cancel(uri string) {
 	if res, err := p.client.Do(req); err == nil {
 		_ = res.Body.Close()
 	}
+}
+
+// MBean reads the attributes of an object of one node's JMX server that are numbers, by name. Node 0 is the coordinator.
+func (p *Presto) MBean(ctx context.Context, node int, object string) (map[string]float64, error) {
+	text, err := get(ctx, "http://"+p.ports[node].Addr()+"/v1/jmx/mbean/"+url.PathEscape(object))
+	if err != nil {
+		return nil, err
+	}
+	var bean struct {
+		Attributes []struct {
+			Name  string `json:"name"`
+			Value any    `json:"value"`
+		} `json:"attributes"`
+	}
+	if err := json.Unmarshal([]byte(text), &bean); err != nil {
+		return nil, fmt.Errorf("MBean %s: %w", object, err)
+	}
+	all := map[string]float64{}
+	for _, a := range bean.Attributes {
+		if v, ok := a.Value.(float64); ok {
+			all[a.Name] = v
+		}
+	}
+	return all, nil
 }

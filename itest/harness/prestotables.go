@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +19,7 @@ import (
 )
 
 // PrestoHiveCatalog is a Hive catalog whose metastore is a folder on local disk, metastore. Tables that it creates lie in that
-// folder, too; those on S3 come by PrestoTablesOnS3. Catalogs may share the folder, and then see the same tables.
+// folder, too; those elsewhere come by EnterPrestoTables. Catalogs may share the folder, and then see the same tables.
 func PrestoHiveCatalog(metastore, endpoint, access, secret string) map[string]string {
 	return map[string]string{
 		"connector.name":                         "hive-hadoop2",
@@ -53,12 +56,10 @@ func CreatePrestoTables(ctx context.Context, p *Presto, catalog, schema string, 
 	return nil
 }
 
-// PrestoTablesOnS3 copies the files of tables of one schema of a local metastore to S3, below tables/ of the bucket, and enters them
-// as external tables of another schema, which exists. Presto's file metastore cannot do it: it takes a table's location for a
-// local path. Scheme is s3, s3a or s3n.
-func PrestoTablesOnS3(ctx context.Context, metastore, from, to, scheme, bucket string, c *s3.Client, tables []string) error {
+// PutPrestoTables copies the files of tables of one schema of a local metastore to S3, below prefix/<table>/ of the bucket.
+func PutPrestoTables(ctx context.Context, metastore, schema string, c *s3.Client, bucket, prefix string, tables []string) error {
 	for _, table := range tables {
-		source, target := filepath.Join(metastore, from, table), filepath.Join(metastore, to, table)
+		source := filepath.Join(metastore, schema, table)
 		entries, err := os.ReadDir(source)
 		if err != nil {
 			return err
@@ -72,7 +73,7 @@ func PrestoTablesOnS3(ctx context.Context, metastore, from, to, scheme, bucket s
 			if err != nil {
 				return err
 			}
-			key := path.Join("tables", table, e.Name())
+			key := path.Join(prefix, table, e.Name())
 			if _, err := c.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(data)}); err != nil {
 				return fmt.Errorf("put %s: %w", key, err)
 			}
@@ -81,7 +82,15 @@ func PrestoTablesOnS3(ctx context.Context, metastore, from, to, scheme, bucket s
 		if files == 0 {
 			return fmt.Errorf("%s holds no data file", source)
 		}
-		if err := enterTable(source, target, fmt.Sprintf("%s://%s/tables/%s", scheme, bucket, table)); err != nil {
+	}
+	return nil
+}
+
+// EnterPrestoTables enters tables of one schema of a local metastore into another one, which exists, as external tables whose files
+// lie below location/<table>. Presto's file metastore cannot do it itself: it takes a table's location for a local path.
+func EnterPrestoTables(metastore, from, to, location string, tables []string) error {
+	for _, table := range tables {
+		if err := enterTable(filepath.Join(metastore, from, table), filepath.Join(metastore, to, table), location+"/"+table); err != nil {
 			return fmt.Errorf("table %s: %w", table, err)
 		}
 	}
@@ -116,4 +125,43 @@ func enterTable(source, target, location string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(target, ".prestoSchema"), text, 0o644)
+}
+
+// PrestoThroughAlio is a catalog as PrestoHiveCatalog makes it, whose files are read by the bridge: what an operator changes, the catalog's
+// hive.s3 lines moved into a core-site file, which is written at path, and the bridge's own.
+func PrestoThroughAlio(catalog map[string]string, path string, bridge map[string]string) (map[string]string, error) {
+	out := map[string]string{"hive.s3-file-system-type": "HADOOP_DEFAULT", "hive.config.resources": path}
+	site := map[string]string{"fs.hdfs.impl": "io.alio.presto.AlioFileSystem"}
+	for _, scheme := range []string{"s3", "s3a", "s3n"} {
+		site["fs."+scheme+".impl"] = "io.alio.presto.AlioS3FileSystem"
+	}
+	for name, value := range catalog {
+		if strings.HasPrefix(name, "hive.s3.") {
+			site[name] = value
+		} else {
+			out[name] = value
+		}
+	}
+	maps.Copy(site, bridge)
+	return out, writeSite(path, site)
+}
+
+// writeSite writes a configuration file of Hadoop's.
+func writeSite(path string, properties map[string]string) error {
+	type property struct {
+		Name  string `xml:"name"`
+		Value string `xml:"value"`
+	}
+	var site struct {
+		XMLName    xml.Name   `xml:"configuration"`
+		Properties []property `xml:"property"`
+	}
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		site.Properties = append(site.Properties, property{name, properties[name]})
+	}
+	text, err := xml.MarshalIndent(site, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, text, 0o600)
 }

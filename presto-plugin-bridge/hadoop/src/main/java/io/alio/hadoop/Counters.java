@@ -28,7 +28,7 @@ final class Counters implements BridgeMXBean {
             }
             server.registerMBean(this, new ObjectName("io.alio:type=FileSystem,name=" + name));
         } catch (JMException e) {
-            Logger.getLogger("io.alio.hadoop").log(Level.WARNING, "alio: the bridge''s counters are not in JMX: {0}", e.getMessage());
+            Logger.getLogger("io.alio.hadoop").log(Level.WARNING, "alio: the bridge's counters are not in JMX", e);
         }
     }
 

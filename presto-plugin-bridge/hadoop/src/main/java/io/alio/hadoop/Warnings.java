@@ -2,7 +2,6 @@ package io.alio.hadoop;
 
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.logging.Level;
 import java.util.logging.Logger;
 
 /** Rare sentences: of each kind at most one a minute. What they tell of is counted each time. */
@@ -20,7 +19,7 @@ final class Warnings {
             return say[0] ? now : before;
         });
         if (say[0]) {
-            LOG.log(Level.WARNING, "alio: {0}", text);
+            LOG.warning("alio: " + text);
         }
     }
 }
