@@ -5,7 +5,9 @@ import com.amazonaws.services.s3.AmazonS3;
 import com.amazonaws.services.s3.model.AmazonS3Exception;
 import com.amazonaws.services.s3.model.GetObjectRequest;
 import com.amazonaws.services.s3.model.ObjectMetadata;
+import com.amazonaws.services.s3.model.ObjectListing;
 import com.amazonaws.services.s3.model.S3Object;
+import com.amazonaws.services.s3.model.S3ObjectSummary;
 import com.facebook.presto.hive.s3.PrestoS3FileSystem;
 import io.alio.client.VersionChangedException;
 import io.alio.hadoop.Known;
@@ -18,7 +20,7 @@ import java.util.Set;
 import org.apache.hadoop.fs.Path;
 
 /**
- * Stands between Presto's S3 file system and its client. Presto asks for bytes of a path, whatever version that is; while a read is made {@link #during} a
+ * Stands between Presto's S3 file system and its client, and sees the ETags that Presto drops. Presto asks for bytes of a path, whatever version that is; while a read is made {@link #during} a
  * version, it is asked for at that one ({@code If-Match}) and the answer's ETag is compared too, since some stores ignore the condition.
  */
 final class S3Versions {
@@ -105,6 +107,7 @@ final class S3Versions {
         if (get) {
             ((GetObjectRequest) args[0]).withMatchingETagConstraint(w.etag);
         }
+        long asked = System.nanoTime();
         Object answer;
         try {
             answer = m.invoke(real, args);
@@ -116,6 +119,11 @@ final class S3Versions {
             AmazonS3Exception e = new AmazonS3Exception("the object is at another version");
             e.setStatusCode(404); // which Presto does not try again
             throw e;
+        }
+        if (answer instanceof ObjectListing && Listed.isWanted()) {
+            for (S3ObjectSummary o : ((ObjectListing) answer).getObjectSummaries()) {
+                Listed.add(o.getBucketName(), o.getKey(), o.getETag(), o.getSize(), asked);
+            }
         }
         return answer;
     }
