@@ -23,11 +23,16 @@ quickstart: ## Trino on TPC-DS tables three ways: straight, through Alio cold, w
 	@exec bin/quickstart
 
 .PHONY: test
-test: unit itest ## all that CI needs: unit, then itest; fails, never skips, when a server cannot be had
+test: unit bridge itest ## all that CI needs: unit, bridge, then itest; fails, never skips, when a server cannot be had
 
 .PHONY: unit
 unit: ## unit tests under the race detector; those of s3 start an S3 server
 	go test -race -timeout 15m $(UNIT); echo "=== unit: passed in $$SECONDS s"
+
+# Maven keeps what it fetches beside the other downloads, and asks the network for what is not there only.
+.PHONY: bridge
+bridge: ## build presto-plugin-bridge with Maven, and run its unit tests
+	cd presto-plugin-bridge && mvn -B -ntp -q -Dmaven.repo.local=$${ALIO_CACHE:-$$HOME/.cache/alio}/maven package; echo "=== bridge: passed in $$SECONDS s"
 
 .PHONY: itest
 itest: ## tests against real servers: the harness, the sidecar's binary, Trino 476, Presto 0.287
@@ -61,5 +66,5 @@ proto: ## generate Go from api/*/*.proto (compiler and plugins are pinned in ite
 	cd itest/tools && go run ./protogen ../../api $$(cd ../../api && ls */*.proto)
 
 .PHONY: clean
-clean: ## remove bin/; downloads stay in $ALIO_CACHE
-	rm -rf bin
+clean: ## remove bin/ and what Maven has built; downloads stay in $ALIO_CACHE
+	rm -rf bin presto-plugin-bridge/target presto-plugin-bridge/*/target

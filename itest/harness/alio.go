@@ -31,6 +31,9 @@ type AlioOptions struct {
 	Mounts string // YAML below "mounts:": more mounts beside the one that the fields above describe, or all of them if Endpoint is ""
 	Socket string // path of a Unix socket for the gRPC door; "": none
 
+	GRPCListen string // address for the gRPC door on TCP; "": none
+	GRPCToken  string // what its clients show, if it listens
+
 	CacheSize string   // "": 1GiB
 	Memory    string   // "": 256MiB
 	ExtraYAML string   // more top-level keys of the configuration file, such as freshness
@@ -207,10 +210,17 @@ doors:
         secret_access_key: %s
   grpc:
     socket: %s
-admin:
+%sadmin:
   listen: %s
-%s`, mounts, q(a.CacheDir), o.CacheSize, o.Memory, q(a.ports[0].Addr()), q(o.DoorAccessKey), q(o.DoorSecretKey), q(o.Socket), q(a.ports[1].Addr()),
+%s`, mounts, q(a.CacheDir), o.CacheSize, o.Memory, q(a.ports[0].Addr()), q(o.DoorAccessKey), q(o.DoorSecretKey), q(o.Socket), o.grpcOverTCP(), q(a.ports[1].Addr()),
 		o.ExtraYAML)
+}
+
+func (o AlioOptions) grpcOverTCP() string {
+	if o.GRPCListen == "" {
+		return ""
+	}
+	return fmt.Sprintf("    listen: %s\n    tokens: [{name: test, token: %s}]\n", strconv.Quote(o.GRPCListen), strconv.Quote(o.GRPCToken))
 }
 
 // Start starts the sidecar again after Kill, Shutdown or a crash, on the same ports and folder, and waits until it is ready.

@@ -4,46 +4,65 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"sync"
 )
 
-// PrestoBridge builds the bridge for Presto with Maven and returns its jar, for plugin/hive-hadoop2, plugin/delta or plugin/hudi. Tests of the
-// bridge itself are not run. What Maven fetches for it stays under CacheDir.
-func PrestoBridge(ctx context.Context, logf Logf) (string, error) {
-	return bridge(ctx, "presto", "alio-presto-*-plugin.jar", logf)
+var bridgeBuild struct {
+	sync.Mutex
+	done map[string]bool // by module
 }
 
-// bridge builds one module of presto-plugin-bridge with those it needs, and finds its plug-in.
-func bridge(ctx context.Context, module, jar string, logf Logf) (string, error) {
-	mvn, err := exec.LookPath("mvn")
-	if err != nil {
-		return "", errors.New("mvn is not on the PATH: install Maven 3.6 or newer; the bridges are built with it")
-	}
+// Bridge builds a module of presto-plugin-bridge, and those that it needs, without running its tests, once for each process that asks. It returns the
+// module's folder; jars lie in target below it, classes in target/classes and target/test-classes.
+func Bridge(ctx context.Context, module string, logf Logf) (string, error) {
+	bridgeBuild.Lock()
+	defer bridgeBuild.Unlock()
 	root, err := RepoRoot()
 	if err != nil {
 		return "", err
 	}
+	reactor := filepath.Join(root, "presto-plugin-bridge")
+	folder := filepath.Join(reactor, module)
+	if bridgeBuild.done[module] {
+		return folder, nil
+	}
+	if err := buildBridge(ctx, reactor, module, logf); err != nil {
+		return "", err
+	}
+	if bridgeBuild.done == nil {
+		bridgeBuild.done = map[string]bool{}
+	}
+	bridgeBuild.done[module] = true
+	return folder, nil
+}
+
+func buildBridge(ctx context.Context, reactor, module string, logf Logf) error {
+	mvn, err := exec.LookPath("mvn")
+	if err != nil {
+		return errors.New("mvn is not on the PATH: install Maven 3.6 or newer; it builds presto-plugin-bridge")
+	}
+	jdk, err := JDK()
+	if err != nil {
+		return err
+	}
 	cache, err := CacheDir()
 	if err != nil {
-		return "", err
+		return err
 	}
-	dir := filepath.Join(root, "presto-plugin-bridge")
-	unlock, err := lockCache(ctx, "bridge-"+shortHash(dir), logf) // two builds in one tree would overwrite each other's classes
+	unlock, err := lockCache(ctx, "bridge", logf) // two builds of one folder would tread on each other
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer unlock()
-	logf("building presto-plugin-bridge/%s", module)
-	cmd := exec.CommandContext(ctx, mvn, "-B", "-q", "-ntp", "-f", filepath.Join(dir, "pom.xml"), "-pl", module, "-am", "-DskipTests",
-		"-Dmaven.repo.local="+filepath.Join(cache, "m2"), "package")
+	logf("building presto-plugin-bridge/%s with mvn", module)
+	cmd := exec.CommandContext(ctx, mvn, "-B", "-ntp", "-q", "-DskipTests", "-Dmaven.repo.local="+filepath.Join(cache, "maven"), "-pl", module, "-am", "package")
+	cmd.Dir = reactor
+	cmd.Env = append(os.Environ(), "JAVA_HOME="+jdk)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("mvn package in %s: %w\n%s", dir, err, lastLines(string(out), 20))
+		return fmt.Errorf("mvn package in presto-plugin-bridge/%s: %w\n%s", module, err, lastLines(string(out), 30))
 	}
-	found, err := filepath.Glob(filepath.Join(dir, module, "target", jar))
-	if err != nil || len(found) != 1 {
-		return "", fmt.Errorf("%d files %s in %s (%w)", len(found), jar, strings.Join([]string{module, "target"}, "/"), err)
-	}
-	return found[0], nil
+	return nil
 }

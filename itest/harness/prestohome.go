@@ -196,3 +196,19 @@ func linkDir(dir string, files map[string]string) error {
 	}
 	return nil
 }
+
+// PrestoBridge builds the bridge for Presto and returns its jar, for plugin/hive-hadoop2, plugin/delta or plugin/hudi.
+func PrestoBridge(ctx context.Context, logf Logf) (string, error) {
+	folder, err := Bridge(ctx, "presto", logf)
+	if err != nil {
+		return "", err
+	}
+	found, err := filepath.Glob(filepath.Join(folder, "target", "alio-presto-*-plugin.jar"))
+	if err == nil && len(found) != 1 {
+		err = fmt.Errorf("%d files alio-presto-*-plugin.jar in %s: run make clean", len(found), filepath.Join(folder, "target"))
+	}
+	if err != nil {
+		return "", err
+	}
+	return found[0], nil
+}

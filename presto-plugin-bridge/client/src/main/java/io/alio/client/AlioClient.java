@@ -58,7 +58,7 @@ public final class AlioClient implements AutoCloseable {
         views = new Views(options.views(), options.viewMemory());
         local = new LocalReader(segments, options, session::suspectDirectories, warnings);
         touches = new Touches(background, options.touchNanos(), counters, segments, () -> tell(Math.max(options.controlNanos(), TOUCH_DEADLINE)));
-        filler = new Filler(this, background);
+        filler = new Filler(this, background, warnings);
         counters.openSegments = segments::open;
         counters.mappedBytes = segments::mappedBytes;
         counters.views = views::count;
@@ -395,6 +395,10 @@ public final class AlioClient implements AutoCloseable {
 
     public AlioMetrics metrics() {
         return counters;
+    }
+
+    Segments segments() {
+        return segments;
     }
 
     /**

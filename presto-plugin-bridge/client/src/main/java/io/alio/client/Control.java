@@ -78,6 +78,10 @@ final class Control {
         }
         Call c = channel.call(method, request, sink, System.nanoTime() + Math.max(CONNECT, p.doubt ? 0 : p.deadline));
         boolean late = !finished(c, p);
+        if (!late && c.lost()) { // once more over a new connection: a thread's interruption may have closed this one, or the sidecar's restart
+            c = channel.call(method, request, sink, System.nanoTime() + Math.max(CONNECT, p.doubt ? 0 : p.deadline));
+            late = !finished(c, p);
+        }
         if (late) {
             c.giveUp();
         }

@@ -23,10 +23,12 @@ final class Filler {
 
     private final AlioClient client;
     private final Executor background;
+    private final Warnings warnings;
     private final AtomicLong waiting = new AtomicLong(); // bytes of pages to be put
 
-    Filler(AlioClient client, Executor background) {
+    Filler(AlioClient client, Executor background, Warnings warnings) {
         this.client = client;
+        this.warnings = warnings;
         this.background = background;
     }
 
@@ -215,6 +217,9 @@ final class Filler {
             return !got.openAgain;
         } catch (Failure | ProtocolException e) {
             client.counters.dropped.add(count);
+            if (e instanceof Failure && ((Failure) e).reason() != Unavailable.UNREACHABLE && ((Failure) e).reason() != Unavailable.CLOSED) {
+                warnings.warn("put", "the sidecar does not store what was read for it, " + o + ": " + e.getMessage());
+            }
             return false;
         }
     }

@@ -4,6 +4,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
 
 /** The numbers of the format, keys, and the checks of headers. Numbers are little-endian. */
 public final class Format {
@@ -48,7 +49,7 @@ public final class Format {
     public static byte[] pageKey(MessageDigest sha, byte[] partKey, long offset, long length) {
         ByteBuffer b = ByteBuffer.allocate(KEY + 16).order(ByteOrder.LITTLE_ENDIAN);
         b.put(partKey, 0, KEY).putLong(offset).putLong(length);
-        return sha.digest(b.array());
+        return Arrays.copyOf(sha.digest(b.array()), KEY);
     }
 
     /** How a segment's header compares with its name. */

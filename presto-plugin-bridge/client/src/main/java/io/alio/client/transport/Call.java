@@ -26,6 +26,7 @@ public final class Call {
     private int status; // gRPC's
     private String message = "";
     private boolean heard;
+    private boolean lost;
     private volatile long progress;
     private int httpStatus = -1;
 
@@ -37,11 +38,22 @@ public final class Call {
     }
 
     /** A call that could not be begun. */
-    static Call failed(String message) {
+    static Call failed(String message, boolean lost) {
         Call c = new Call(null, 0, null);
         c.state = State.UNREACHED;
         c.message = message;
+        c.lost = lost;
         return c;
+    }
+
+    /** Ends with its connection. */
+    synchronized void lose(String why) {
+        lost = finish(State.UNREACHED, 0, why) && !heard;
+    }
+
+    /** Whether its connection was lost before anything of the answer came: it may be made again over another one, with the same sink. */
+    public synchronized boolean lost() {
+        return lost;
     }
 
     /** Waits until the call has ended, or System.nanoTime() is past deadline. An interruption does not end it; the flag is set again. */

@@ -39,7 +39,7 @@ public final class Channel {
     public Call call(String method, byte[] request, Sink sink, long deadline) {
         Connection c = current();
         if (c == null) {
-            return Call.failed(lastFailure());
+            return Call.failed(lastFailure(), false);
         }
         return c.call(headers.computeIfAbsent(method, this::headersOf), request, sink, deadline);
     }

@@ -56,7 +56,9 @@ final class Connection {
     private long maxCalls = Long.MAX_VALUE;
     private final Set<Thread> interruptedWriters = new HashSet<>(); // in the middle of a call, under the lock
     private long unheard; // bytes written since anything was heard
+    private boolean pinged; // since anything was heard
     private volatile boolean heard; // since a writer looked
+    private volatile int waiting; // writers, for something to be heard; written under the lock
 
     Connection(Endpoint endpoint) {
         this.endpoint = endpoint;
@@ -105,17 +107,23 @@ final class Connection {
     /** Begins a call. It returns once the request is sent, the deadline is over, or the connection broke: in the last two cases the call has ended. */
     Call call(byte[] headers, byte[] request, Sink sink, long deadline) {
         if (!lockBefore(deadline)) {
-            return Call.failed("the connection is taken by others");
+            return Call.failed("the connection is taken by others", false);
         }
         boolean interrupted = Thread.interrupted(); // it would close the channel for all
         try {
             while (broken == null && (!ready || calls.size() >= maxCalls)) {
                 if (!waitBefore(deadline)) {
-                    return Call.failed(ready ? "as many calls are under way as the sidecar takes" : "the connection is not made in time");
+                    return Call.failed(ready ? "as many calls are under way as the sidecar takes" : "the connection is not made in time", false);
                 }
             }
             if (broken != null) {
-                return Call.failed(broken);
+                return Call.failed(broken, ready);
+            }
+            if (!fits(headers.length + OVERHEAD) && !waitToFit(headers.length + OVERHEAD, deadline)) {
+                return Call.failed("the sidecar does not read what it is sent", false);
+            }
+            if (broken != null) {
+                return Call.failed(broken, ready);
             }
             Call c = new Call(this, nextId, sink);
             c.window = callWindow;
@@ -123,9 +131,9 @@ final class Connection {
             calls.put(c.id, c);
             send(c, headers, request, deadline);
             return c;
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException e) { // also a thread's interruption within a write, which closes the channel
             failLocked("the connection broke: " + e);
-            return Call.failed("the connection broke: " + e);
+            return Call.failed("the connection broke: " + e, true);
         } finally {
             unlock(interrupted);
         }
@@ -181,13 +189,13 @@ final class Connection {
         int sent = 0;
         while (sent < total) {
             int n = (int) Math.min(Math.min(total - sent, FRAME), Math.min(window, c.window));
-            if (n <= 0) {
+            if (n <= 0 || !fits(out.position() + n + 9)) {
                 flush();
-                if (c.state() != Call.State.PENDING || broken != null) {
+                if (!(n <= 0 ? waitBefore(deadline) : waitToFit(n + 9, deadline))) {
+                    giveUpSending(c);
                     return;
                 }
-                if (!waitBefore(deadline)) {
-                    giveUpSending(c);
+                if (c.state() != Call.State.PENDING || broken != null) {
                     return;
                 }
                 continue;
@@ -201,8 +209,10 @@ final class Connection {
             for (; n > 0 && sent < 5; n--, sent++) {
                 out.put((byte) (sent == 0 ? 0 : request.length >>> 8 * (4 - sent)));
             }
-            out.put(request, sent - 5, n);
-            sent += n;
+            if (n > 0) {
+                out.put(request, sent - 5, n);
+                sent += n;
+            }
         }
         flush();
     }
@@ -222,21 +232,44 @@ final class Connection {
         out.put((byte) (length >>> 16)).put((byte) (length >>> 8)).put((byte) length).put((byte) type).put((byte) flags).putInt(id);
     }
 
+    /** Whether so many bytes more surely fit the socket's buffer: what was written before anything was heard has been read. */
+    private boolean fits(int bytes) {
+        if (heard) {
+            heard = false;
+            unheard = 0;
+            pinged = false;
+        }
+        return unheard + bytes + OVERHEAD <= UNHEARD;
+    }
+
+    /** Waits until there is room for so many bytes; false: not before the deadline. The other side is made to say that it has read. */
+    private boolean waitToFit(int bytes, long deadline) throws IOException {
+        waiting++;
+        try {
+            while (broken == null && !fits(bytes)) {
+                if (!pinged) {
+                    pinged = true;
+                    frame(8, PING, 0, 0);
+                    out.putLong(0);
+                    flush();
+                }
+                if (!waitBefore(deadline)) {
+                    return false;
+                }
+            }
+            return true;
+        } finally {
+            waiting--;
+        }
+    }
+
     private void flush() throws IOException {
         out.flip();
         if (!out.hasRemaining()) {
             out.clear();
             return;
         }
-        if (heard) {
-            heard = false;
-            unheard = 0;
-        }
         unheard += out.remaining() + OVERHEAD;
-        if (unheard > UNHEARD) {
-            out.clear();
-            throw new IOException("the sidecar has not answered anything for long");
-        }
         try {
             while (out.hasRemaining()) {
                 socket.write(out);
@@ -251,8 +284,11 @@ final class Connection {
         lock.lock();
         boolean interrupted = Thread.interrupted();
         try {
-            if (calls.remove(c.id) != null && broken == null) {
-                changed.signalAll();
+            if (calls.remove(c.id) == null || broken != null) {
+                return;
+            }
+            changed.signalAll();
+            if (fits(13)) { // else it need not know
                 frame(4, RESET, 0, c.id);
                 out.putInt(CANCEL);
                 flush();
@@ -336,7 +372,7 @@ final class Connection {
             }
         }
         for (Call c : all) {
-            c.finish(Call.State.UNREACHED, 0, why);
+            c.lose(why);
         }
     }
 
@@ -345,6 +381,14 @@ final class Connection {
     void hear() {
         if (!heard) {
             heard = true;
+            if (waiting > 0) {
+                lock.lock();
+                try {
+                    changed.signalAll();
+                } finally {
+                    lock.unlock();
+                }
+            }
         }
     }
 
@@ -363,6 +407,9 @@ final class Connection {
         try {
             if (calls.remove(c.id) != null) {
                 changed.signalAll();
+            }
+            if (leaving && calls.isEmpty()) {
+                failLocked("the sidecar is shutting down"); // this was the last call; the caller of ended ends it
             }
         } finally {
             lock.unlock();
@@ -433,7 +480,7 @@ final class Connection {
             }
             for (Call c : over) {
                 calls.remove(c.id);
-                c.finish(Call.State.UNREACHED, 0, "the sidecar is shutting down");
+                c.lose("the sidecar is shutting down");
             }
             changed.signalAll();
         } finally {

@@ -49,11 +49,11 @@ final class FrameReader {
                 throw new EOFException("the sidecar closed the connection");
             }
             int limit = in.limit();
-            in.limit(in.position() + length);
+            int end = in.position() + length;
+            in.limit(end);
             connection.hear();
             frame(type, flags, id);
-            in.position(in.limit());
-            in.limit(limit);
+            in.limit(limit).position(end);
         }
     }
 
