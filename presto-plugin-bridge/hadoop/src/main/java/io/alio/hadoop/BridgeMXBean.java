@@ -14,6 +14,9 @@ public interface BridgeMXBean {
     /** Files that had changed when they were read, and were opened again or, where some of it had been read, failed. */
     long getChangedFiles();
 
+    /** Files of which the engine's listing told something newer than the sidecar knew, so that it had to ask the origin. */
+    long getConfirmedFiles();
+
     /** Bytes that were read by files opened at the sidecar. */
     long getReadBytes();
 

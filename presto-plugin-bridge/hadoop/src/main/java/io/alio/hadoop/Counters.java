@@ -14,6 +14,7 @@ final class Counters implements BridgeMXBean {
     final LongAdder bypassed = new LongAdder();
     final LongAdder passed = new LongAdder();
     final LongAdder changed = new LongAdder();
+    final LongAdder confirmed = new LongAdder();
     final LongAdder readBytes = new LongAdder();
     final LongAdder bypassedBytes = new LongAdder();
     final LongAdder bypassedReads = new LongAdder();
@@ -50,6 +51,11 @@ final class Counters implements BridgeMXBean {
     @Override
     public long getChangedFiles() {
         return changed.sum();
+    }
+
+    @Override
+    public long getConfirmedFiles() {
+        return confirmed.sum();
     }
 
     @Override

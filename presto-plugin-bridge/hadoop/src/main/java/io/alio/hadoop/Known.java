@@ -5,21 +5,23 @@ import java.util.Objects;
 /** What is known of a file's present version without the sidecar. */
 public final class Known {
     /** Nothing is. */
-    public static final Known NOTHING = new Known("", -1, "", "", false);
+    public static final Known NOTHING = new Known("", -1, "", "", 0, false);
     /** The file is not to be cached: it is still being written, encrypted, or no file; the file system behind opens it. */
-    public static final Known UNCACHED = new Known("", -1, "", "", true);
+    public static final Known UNCACHED = new Known("", -1, "", "", 0, true);
 
     private final String etag;
     private final long length;
     private final String kind;
     private final String version;
+    private final long modifiedMillis;
     private final boolean uncached;
 
-    private Known(String etag, long length, String kind, String version, boolean uncached) {
+    private Known(String etag, long length, String kind, String version, long modifiedMillis, boolean uncached) {
         this.etag = Objects.requireNonNull(etag, "etag");
         this.length = length;
         this.kind = Objects.requireNonNull(kind, "kind");
         this.version = Objects.requireNonNull(version, "version");
+        this.modifiedMillis = modifiedMillis;
         this.uncached = uncached;
     }
 
@@ -30,7 +32,17 @@ public final class Known {
      * @param version equal versions of a kind mean equal bytes; empty: not known, the engine cannot fill the file
      */
     public static Known of(String etag, long length, String kind, String version) {
-        return new Known(etag, length, kind, version, false);
+        return new Known(etag, length, kind, version, 0, false);
+    }
+
+    /**
+     * What the engine's listing told of a file: no version, but enough to see that another is older.
+     *
+     * @param length in bytes; below 0: not told
+     * @param modifiedMillis since 1970; 0: not told
+     */
+    public static Known listed(long length, long modifiedMillis) {
+        return new Known("", length, "", "", modifiedMillis, false);
     }
 
     /** As the origin spells it; empty: not known. */
@@ -40,6 +52,10 @@ public final class Known {
 
     long length() {
         return length;
+    }
+
+    long modifiedMillis() {
+        return modifiedMillis;
     }
 
     String kind() {

@@ -10,6 +10,7 @@ import io.alio.client.Unavailable;
 import java.io.IOException;
 import java.net.URI;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.UnaryOperator;
 import org.apache.hadoop.fs.FSDataInputStream;
@@ -33,6 +34,7 @@ public final class Opener {
     private final Bridge bridge;
     private final Settings settings;
     private final Map<String, Long> missingMounts = new ConcurrentHashMap<>();
+    private final Set<String> incomparable = ConcurrentHashMap.newKeySet(); // mounts
 
     private Opener(Bridge bridge, Settings settings) {
         this.bridge = bridge;
@@ -95,11 +97,36 @@ public final class Opener {
         if (missing != null && System.nanoTime() - missing < MOUNT_MEMORY) {
             return null;
         }
-        Opened o = attempt(file, p, OpenHints.NONE.withEtag(known.etag()).withLength(known.length()));
+        OpenHints hints = OpenHints.NONE.withEtag(known.etag()).withLength(known.length());
+        Opened o = attempt(file, p, hints);
+        if (older(o, p, known)) {
+            String etag = o.isAvailable() ? o.file().object().etag() : "";
+            bridge.counters().confirmed.increment();
+            bridge.client().invalidate(p.mount, p.path, false);
+            o = attempt(file, p, hints);
+            if (o != null && o.isAvailable() && o.file().object().etag().equals(etag)) {
+                incomparable.add(p.mount); // asked again, the origin says that nothing is newer: its listings' times are not those of its files
+            }
+        }
         if (o != null && o.reason() == Unavailable.INVALID) {
             missingMounts.put(p.mount, System.nanoTime());
         }
         return o;
+    }
+
+    /**
+     * Whether the sidecar knows a version that is older than what the engine's listing has told of. It may do so within the max_age of its rules, but the engine
+     * reads by what it was told: of a file that is shorter or longer by now it would make nonsense.
+     */
+    private boolean older(Opened o, Mounts.Place p, Known known) {
+        if (o == null || !known.etag().isEmpty()) {
+            return false;
+        }
+        if (!o.isAvailable()) {
+            return o.reason() == Unavailable.CHANGED;
+        }
+        long have = o.file().object().modifiedMillis();
+        return known.modifiedMillis() > 0 && have > 0 && known.modifiedMillis() / 1000 > have / 1000 && !incomparable.contains(p.mount);
     }
 
     private Opened filled(URI file, Mounts.Place p, Known known, OriginReader filler) {

@@ -5,6 +5,7 @@ import com.facebook.airlift.configuration.ConfigurationFactory;
 import com.facebook.presto.hive.s3.HiveS3Config;
 import com.facebook.presto.hive.s3.PrestoS3ConfigurationUpdater;
 import com.facebook.presto.hive.s3.PrestoS3FileSystem;
+import io.alio.hadoop.Known;
 import io.alio.hadoop.Opener;
 import java.io.IOException;
 import java.lang.reflect.Field;
@@ -84,12 +85,17 @@ public class AlioS3FileSystem extends PrestoS3FileSystem {
 
     @Override
     public FSDataInputStream open(Path path, int bufferSize) {
+        return open(path, bufferSize, Known.NOTHING);
+    }
+
+    /** Opens a file that a listing told something of. */
+    FSDataInputStream open(Path path, int bufferSize, Known listed) {
         if (opener == null) {
             return super.open(path, bufferSize);
         }
         Path whole = path.makeQualified(getUri(), getWorkingDirectory());
         try {
-            return opener.open(whole.toUri(), bufferSize, statistics, new S3File(whole, versions, () -> super.open(path, bufferSize)));
+            return opener.open(whole.toUri(), bufferSize, statistics, new S3File(whole, versions, listed, () -> super.open(path, bufferSize)));
         } catch (IOException e) { // a request for a version; reading says the same, and again if need be
             return super.open(path, bufferSize);
         }

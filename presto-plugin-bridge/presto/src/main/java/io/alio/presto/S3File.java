@@ -8,21 +8,27 @@ import java.util.function.Supplier;
 import org.apache.hadoop.fs.FSDataInputStream;
 import org.apache.hadoop.fs.Path;
 
-/** A file on S3. What opens it knows its path only, so its version is the sidecar's to find, or costs a HEAD where the engine fills. */
+/**
+ * A file on S3. What opens it knows its ETag only if alio-hive made the split, else at best the length and the time of a listing; then its version is the
+ * sidecar's to find, or costs a HEAD where the engine fills.
+ */
 final class S3File implements Behind {
     private final Path path;
     private final S3Versions versions;
+    private final Known listed;
     private final Supplier<FSDataInputStream> open;
 
-    S3File(Path path, S3Versions versions, Supplier<FSDataInputStream> open) {
+    S3File(Path path, S3Versions versions, Known listed, Supplier<FSDataInputStream> open) {
         this.path = path;
         this.versions = versions;
+        this.listed = listed;
         this.open = open;
     }
 
     @Override
     public Known known() {
-        return Carried.of(path.toUri());
+        Known carried = Carried.of(path.toUri());
+        return carried.is("") ? listed : carried;
     }
 
     @Override
