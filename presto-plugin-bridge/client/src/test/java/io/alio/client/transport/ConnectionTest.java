@@ -19,8 +19,10 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 
 /** What a peer may do, good and bad, byte by byte: the real sidecar is in itest. */
+@Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 class ConnectionTest {
     private static final long LONG = 20_000_000_000L;
 
@@ -133,10 +135,11 @@ class ConnectionTest {
     /** Closes the connection once the client has: what is closed with bytes unread takes back what was sent. */
     private static void drain(Socket socket, Peer peer) {
         Thread t = new Thread(() -> {
-            try (Socket s = socket) {
+            try {
                 while (peer.in.read() >= 0) {
                     // on
                 }
+                socket.close();
             } catch (IOException e) {
                 // it is closed
             }
@@ -230,6 +233,53 @@ class ConnectionTest {
             assertTrue(System.nanoTime() - begun < 5_000_000_000L, "call " + i + " took long");
         }
         stopped.complete(null);
+    }
+
+    /** Once a call is given up, what still comes of its answer is not written into what was the caller's all along. */
+    @Test
+    void whatWasGivenUpIsTheCallersAgain() throws Exception {
+        CompletableFuture<Void> over = new CompletableFuture<>();
+        CompletableFuture<Void> peer = play(p -> {
+            p.hello();
+            p.next(Connection.HEADERS);
+            int id = p.id;
+            p.headers(id, false, ":status", "200");
+            p.send(Connection.DATA, 0, id, new byte[] {0, 0, 0, 0, 100, 1});
+            over.join();
+            p.send(Connection.DATA, 0, id, new byte[50]);
+            p.next(Connection.RESET);
+            p.next(Connection.HEADERS);
+            p.answer(p.id, new byte[] {1});
+        });
+        int[] after = {0};
+        java.util.concurrent.atomic.AtomicBoolean givenUp = new java.util.concurrent.atomic.AtomicBoolean();
+        java.util.concurrent.CountDownLatch begun = new java.util.concurrent.CountDownLatch(1);
+        Call c = channel.call("M", new byte[0], new Sink() {
+            @Override
+            protected void begin(long length) {
+                begun.countDown();
+            }
+
+            @Override
+            protected void piece(ByteBuffer piece) {
+                after[0] += givenUp.get() ? 1 : 0;
+                piece.position(piece.limit());
+            }
+
+            @Override
+            protected void end() {}
+
+            @Override
+            protected void complete() {}
+        }, System.nanoTime() + LONG);
+        assertTrue(begun.await(20, TimeUnit.SECONDS));
+        c.giveUp();
+        givenUp.set(true);
+        over.complete(null);
+        assertEquals(Call.State.ANSWERED, call(new byte[0], new MessageSink(100)).state()); // all before it was read
+        assertEquals(0, after[0]);
+        assertEquals(Call.State.GIVEN_UP, c.state());
+        peer.get(20, TimeUnit.SECONDS);
     }
 
     @Test
