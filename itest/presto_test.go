@@ -1,6 +1,7 @@
 package itest
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"os"
@@ -10,6 +11,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/alio-lake/alio/itest/harness"
 	"github.com/alio-lake/alio/itest/harness/s3proxy"
@@ -25,7 +29,7 @@ var (
 const prestoDeadline = 15 * time.Minute
 
 // prestoStage is a Presto with tables on local disk (schema here) and on S3, behind a measuring proxy. The catalog stock is Presto's own;
-// alio is the same with the bridge, over a sidecar that reads through the same proxy; astray has the wrong address of it. For each query there is a copy of the tables, so that
+// alio is the same with the bridge, over a sidecar that reads through the same proxy; carrying is that with the connector alio-hive; astray has the wrong address. For each query there is a copy of the tables, so that
 // nothing of it is cached anywhere before. Presto keeps one file system for each scheme and bucket, whatever catalog has made it, so
 // stock reads a copy by s3 (schema s3_<query>), alio reads the same by s3a (s3a_<query>), and astray by s3n.
 type prestoStage struct {
@@ -67,6 +71,8 @@ func startPresto(ctx context.Context, t *testing.T, o harness.PrestoOptions) *pr
 			t.Fatal(err)
 		}
 	}
+	o.Catalogs["carrying"] = maps.Clone(o.Catalogs["alio"])
+	o.Catalogs["carrying"]["connector.name"] = "alio-hive"
 	o.Jars = map[string][]string{"hive-hadoop2": {jar}}
 	if s.presto, err = harness.StartPresto(ctx, o); err != nil {
 		t.Fatal(err)
@@ -141,6 +147,8 @@ func TestPresto(t *testing.T) {
 		s.copyTables(ctx, t, name)
 		t.Run(name, func(t *testing.T) { s.sameRows(ctx, t, name, texts[name]) })
 	}
+	t.Run("alio-hive", func(t *testing.T) { s.connector(ctx, t, texts["q43"]) })
+	t.Run("overwritten in place", func(t *testing.T) { s.overwritten(ctx, t) })
 	t.Run("sick sidecar", func(t *testing.T) { s.sick(ctx, t, texts["q43"]) })
 }
 
@@ -229,4 +237,94 @@ func (s *prestoStage) sick(ctx context.Context, t *testing.T, text string) {
 	if err := s.alio.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// connector reads by alio-hive what alio has read: the same rows, by the same pages. Tables in buckets are joined bucket by bucket, for which the
+// engine asks the connector for a split's bucket.
+func (s *prestoStage) connector(ctx context.Context, t *testing.T, text string) {
+	want, _ := s.rows(ctx, t, text, "stock", "s3_q43")
+	got, cost := s.rows(ctx, t, text, "carrying", "s3a_q43")
+	if err := harness.SameRows(want, got); err != nil || cost.DataGETs > 0 || cost.HEADs > 0 {
+		t.Errorf("%d data GETs and %d HEADs by alio-hive for what is cached: %v", cost.DataGETs, cost.HEADs, err)
+	}
+	for _, table := range []string{"one", "other"} {
+		if _, err := s.presto.Query(ctx, "CREATE TABLE carrying.here.buckets_"+table+
+			" WITH (bucketed_by = ARRAY['i_item_sk'], bucket_count = 3) AS SELECT * FROM stock.here.item"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	join := "SELECT a.i_item_id, b.i_current_price FROM ${database}.here.buckets_one a JOIN ${database}.here.buckets_other b ON a.i_item_sk = b.i_item_sk"
+	want, _ = s.rows(ctx, t, join, "stock", "here")
+	got, _ = s.rows(ctx, t, join, "carrying", "here")
+	if err := harness.SameRows(want, got); err != nil || len(got) != 2000 {
+		t.Errorf("%d rows of tables in buckets: %v", len(got), err)
+	}
+}
+
+// overwritten has an object replaced between queries, under a name that the sidecar believes for ten seconds. alio-hive carries the
+// version of its listing, so it shows the new rows at once, even of the same length in the same second. Without it, rows are no older
+// than those ten seconds, and at once new if length or second differ; no query fails.
+func (s *prestoStage) overwritten(ctx context.Context, t *testing.T) {
+	contents, rows := map[string][]byte{}, map[string][]string{"x1": {"1"}, "x2": {"2"}, "x3": {"3", "4"}}
+	for name, values := range rows {
+		if _, err := s.presto.Query(ctx, "CREATE TABLE stock.here."+name+" AS SELECT CAST(x AS bigint) x FROM (VALUES "+strings.Join(values, ", ")+") t(x)"); err != nil {
+			t.Fatal(err)
+		}
+		contents[name] = onlyFile(t, filepath.Join(s.meta, "here", name))
+	}
+	if len(contents["x1"]) != len(contents["x2"]) || len(contents["x1"]) == len(contents["x3"]) {
+		t.Fatalf("files of %d, %d and %d bytes", len(contents["x1"]), len(contents["x2"]), len(contents["x3"]))
+	}
+	if _, err := s.presto.Query(ctx, "CREATE SCHEMA stock.s3a_plain"); err != nil {
+		t.Fatal(err)
+	}
+	if err := harness.EnterPrestoTables(s.meta, "here", "s3a_plain", "s3a://"+s.store.Bucket+"/plain", []string{"x1"}); err != nil {
+		t.Fatal(err)
+	}
+	query := func(catalog string) []string {
+		got, _ := s.rows(ctx, t, "SELECT x FROM ${database}.${schema}.x1", catalog, "s3a_plain")
+		return got
+	}
+	put := func(name string) {
+		_, err := s.store.Client().PutObject(ctx, &awss3.PutObjectInput{Bucket: &s.store.Bucket, Key: aws.String("plain/x1/data"), Body: bytes.NewReader(contents[name])})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"x1", "x2", "x1", "x3", "x2"} {
+		put(name)
+		if err := harness.SameRows(rows[name], query("carrying")); err != nil {
+			t.Errorf("alio-hive, now that %s is there: %v", name, err)
+		}
+	}
+	put("x3")
+	if err := harness.SameRows(rows["x3"], query("alio")); err != nil {
+		t.Errorf("without alio-hive, of another length: %v", err)
+	}
+	put("x1")
+	query("alio")
+	put("x2")
+	begun, tick := time.Now(), time.NewTicker(500*time.Millisecond)
+	defer tick.Stop()
+	for harness.SameRows(rows["x2"], query("alio")) != nil {
+		if time.Since(begun) > 15*time.Second {
+			t.Fatalf("without alio-hive the old rows are shown after %v", time.Since(begun))
+		}
+		<-tick.C
+	}
+	t.Logf("without alio-hive, of the same length: new rows after %.1f s", time.Since(begun).Seconds())
+}
+
+// onlyFile is the content of the one data file in a table's folder.
+func onlyFile(t *testing.T, dir string) []byte {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "[^._]*"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%d data files in %s (%v)", len(found), dir, err)
+	}
+	data, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

@@ -2,6 +2,7 @@ package io.alio.hadoop;
 
 import io.alio.client.AlioClient;
 import io.alio.client.AlioFile;
+import io.alio.client.AlioObject;
 import io.alio.client.ClientFill;
 import io.alio.client.OpenHints;
 import io.alio.client.Opened;
@@ -86,7 +87,7 @@ public final class Opener {
         bridge.counters().bypassed.increment();
         if (o == null) {
             warn("version", file + " is read by the engine's own file system: no version of the file is known here, so it cannot be filled; set alio.fill to sidecar");
-        } else if (o.reason() != Unavailable.NOT_FOUND) {
+        } else if (o.reason() != Unavailable.NOT_FOUND && o.reason() != Unavailable.UNREACHABLE) { // of which the client has warned
             warn(o.reason().name(), file + " is read by the engine's own file system: " + o.message());
         }
         return null;
@@ -104,7 +105,7 @@ public final class Opener {
             bridge.counters().confirmed.increment();
             bridge.client().invalidate(p.mount, p.path, false);
             o = attempt(file, p, hints);
-            if (o != null && o.isAvailable() && o.file().object().etag().equals(etag)) {
+            if (known.etag().isEmpty() && o != null && o.isAvailable() && o.file().object().etag().equals(etag)) {
                 incomparable.add(p.mount); // asked again, the origin says that nothing is newer: its listings' times are not those of its files
             }
         }
@@ -115,18 +116,19 @@ public final class Opener {
     }
 
     /**
-     * Whether the sidecar knows a version that is older than what the engine's listing has told of. It may do so within the max_age of its rules, but the engine
+     * Whether the sidecar knows another version than the one that the engine has just learned of. It may do so within the max_age of its rules, but the engine
      * reads by what it was told: of a file that is shorter or longer by now it would make nonsense.
      */
     private boolean older(Opened o, Mounts.Place p, Known known) {
-        if (o == null || !known.etag().isEmpty()) {
-            return false;
+        if (o == null || !o.isAvailable()) {
+            return o != null && o.reason() == Unavailable.CHANGED;
         }
-        if (!o.isAvailable()) {
-            return o.reason() == Unavailable.CHANGED;
+        AlioObject have = o.file().object();
+        if (!known.etag().isEmpty()) {
+            return !have.etag().equals(known.etag());
         }
-        long have = o.file().object().modifiedMillis();
-        return known.modifiedMillis() > 0 && have > 0 && known.modifiedMillis() / 1000 > have / 1000 && !incomparable.contains(p.mount);
+        return known.modifiedMillis() > 0 && have.modifiedMillis() > 0 && known.modifiedMillis() / 1000 > have.modifiedMillis() / 1000
+                && !incomparable.contains(p.mount);
     }
 
     private Opened filled(URI file, Mounts.Place p, Known known, OriginReader filler) {
