@@ -2,9 +2,11 @@ package itest
 
 import (
 	"context"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,4 +45,31 @@ func TestHadoopContract(t *testing.T) {
 	out := junit(t, classPath, []string{"ALIO_ADDRESS=" + socket, "ALIO_DIRECTORIES=" + alio.CacheDir, "ALIO_TEST_DIR=" + t.TempDir()}, nil,
 		"io.alio.hadoop.contract.OpenContractIT", "io.alio.hadoop.contract.SeekContractIT", "io.alio.hadoop.contract.VectoredReadContractIT", "io.alio.hadoop.contract.RandomReadsIT")
 	t.Log(out)
+}
+
+// Hadoop 2.7's contract tests of open and seek, which is the release that Presto carries, and random reads, over S3 by Presto's own file system
+// with the bridge: where the sidecar reads S3, and where Presto does and fills.
+func TestPrestoContract(t *testing.T) {
+	ctx := t.Context()
+	folder, err := harness.Bridge(ctx, "presto", t.Logf)
+	need(t, err)
+	jars, err := harness.PrestoPluginJars(ctx, "hive-hadoop2", t.Logf)
+	need(t, err)
+	lib, err := harness.PrestoLib(ctx, t.Logf) // has what Presto gives its plugins
+	need(t, err)
+	libraries, err := os.ReadFile(filepath.Join(folder, "target", "test-classpath"))
+	need(t, err)
+	classPath := strings.Join(append(append([]string{filepath.Join(folder, "target", "classes"), filepath.Join(folder, "target", "test-classes"), string(libraries)},
+		slices.Sorted(maps.Values(jars))...), lib...), ":")
+	for _, fill := range []string{"sidecar", "client"} {
+		t.Run(fill, func(t *testing.T) {
+			s := harness.S3(t)
+			socket := filepath.Join(t.TempDir(), "alio.sock")
+			alio := harness.SidecarWith(t, harness.AlioOptions{Endpoint: s.Endpoint, Bucket: s.Bucket, Region: s.Region, AccessKey: s.AccessKey, SecretKey: s.SecretKey, Socket: socket})
+			out := junit(t, classPath, []string{"ALIO_ADDRESS=" + socket, "ALIO_DIRECTORIES=" + alio.CacheDir, "ALIO_TEST_DIR=" + t.TempDir(), "ALIO_FILL=" + fill,
+				"ALIO_S3_ENDPOINT=" + s.Endpoint, "ALIO_S3_ACCESS=" + s.AccessKey, "ALIO_S3_SECRET=" + s.SecretKey},
+				harness.PrestoOpens(), "io.alio.presto.OpenContractIT", "io.alio.presto.SeekContractIT", "io.alio.presto.RandomReadsIT")
+			t.Log(out)
+		})
+	}
 }

@@ -49,6 +49,15 @@ var prestoOpens = []string{"java.io", "java.lang", "java.lang.ref", "java.lang.r
 	"javax.security.auth", "javax.security.auth.login", "java.text", "java.util", "java.util.concurrent", "java.util.concurrent.atomic",
 	"java.util.regex", "jdk.internal.loader", "sun.security.action"}
 
+// PrestoOpens are Java's options that allow it.
+func PrestoOpens() []string {
+	args := []string{"--add-opens=java.security.jgss/sun.security.krb5=ALL-UNNAMED"}
+	for _, pkg := range prestoOpens {
+		args = append(args, "--add-opens=java.base/"+pkg+"=ALL-UNNAMED")
+	}
+	return args
+}
+
 // prestoConnectors are the plugins of the connectors that a catalog may name. Those of a bridge lie in the plugin's folder they wrap.
 var prestoConnectors = map[string]string{"hive-hadoop2": "hive-hadoop2", "alio-hive": "hive-hadoop2", "delta": "delta", "hudi": "hudi", "tpcds": "tpcds"}
 
@@ -224,11 +233,8 @@ func (p *Presto) startNode(i int, java, heap string, lib []string, o PrestoOptio
 	}
 	args := []string{"-server", "-Xmx" + heap, "-XX:+ExitOnOutOfMemoryError",
 		"-Djdk.attach.allowAttachSelf=true", "-Djdk.nio.maxCachedBufferSize=2000000"}
-	for _, pkg := range prestoOpens {
-		args = append(args, "--add-opens=java.base/"+pkg+"=ALL-UNNAMED")
-	}
-	args = append(args, "--add-opens=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
-		"-Dnode.environment=test", "-Dnode.id=alio-"+name, "-Dnode.internal-address=127.0.0.1", "-Dnode.bind-ip=127.0.0.1",
+	args = append(args, PrestoOpens()...)
+	args = append(args, "-Dnode.environment=test", "-Dnode.id=alio-"+name, "-Dnode.internal-address=127.0.0.1", "-Dnode.bind-ip=127.0.0.1",
 		"-Dnode.data-dir="+filepath.Join(dir, "data"), "-Dconfig="+filepath.Join(dir, "config.properties"),
 		"-Dlog.levels-file="+filepath.Join(p.Dir, "log.properties"), "-Dcatalog.config-dir="+filepath.Join(p.Dir, "catalog"))
 	jvm := o.JVM
