@@ -3,6 +3,7 @@ package itest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -34,6 +35,7 @@ const prestoDeadline = 15 * time.Minute
 // stock reads a copy by s3 (schema s3_<query>), alio reads the same by s3a (s3a_<query>), and astray by s3n.
 type prestoStage struct {
 	store  *harness.S3Server
+	hdfs   *harness.HDFS
 	origin *s3proxy.Proxy
 	alio   *harness.Alio
 	presto *harness.Presto
@@ -47,7 +49,7 @@ func startPresto(ctx context.Context, t *testing.T, o harness.PrestoOptions) *pr
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &prestoStage{store: harness.S3(t), meta: filepath.Join(t.TempDir(), "metastore")}
+	s := &prestoStage{store: harness.S3(t), hdfs: harness.NewHDFS(t, harness.HDFSOptions{BlockSize: hdfsBlock}), meta: filepath.Join(t.TempDir(), "metastore")}
 	if s.origin, err = s3proxy.Start(s3proxy.Options{Target: s.store.Endpoint}); err != nil {
 		t.Fatal(err)
 	}
@@ -62,11 +64,13 @@ func startPresto(ctx context.Context, t *testing.T, o harness.PrestoOptions) *pr
 	}
 	s.socket = filepath.Join(t.TempDir(), "alio.sock")
 	s.alio = harness.SidecarWith(t, harness.AlioOptions{Endpoint: s.origin.URL(), Bucket: s.store.Bucket, Region: s.store.Region,
-		AccessKey: s.store.AccessKey, SecretKey: s.store.SecretKey, Socket: s.socket})
+		AccessKey: s.store.AccessKey, SecretKey: s.store.SecretKey, Socket: s.socket,
+		Mounts: fmt.Sprintf("  hdfs-lake: {uri: '%s/warehouse', hdfs: {conf_dir: '%s', user: %s}}\n", s.hdfs.URI, s.hdfs.ConfDir, harness.HDFSUser)})
 	o.Catalogs["stock"] = harness.PrestoHiveCatalog(s.meta, s.origin.URL(), s.store.AccessKey, s.store.SecretKey)
 	for name, address := range map[string]string{"alio": s.socket, "astray": s.socket + ".no"} {
 		o.Catalogs[name], err = harness.PrestoThroughAlio(o.Catalogs["stock"], filepath.Join(t.TempDir(), "core-site.xml"),
-			map[string]string{"alio.address": address, "alio.directories": s.alio.CacheDir, "alio.jmx.name": name, "alio.control.ms": "2000"})
+			map[string]string{"alio.address": address, "alio.directories": s.alio.CacheDir, "alio.jmx.name": name, "alio.control.ms": "2000",
+				"alio.mounts": "hdfs-lake=" + s.hdfs.URI + "/warehouse"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,6 +152,7 @@ func TestPresto(t *testing.T) {
 		t.Run(name, func(t *testing.T) { s.sameRows(ctx, t, name, texts[name]) })
 	}
 	t.Run("alio-hive", func(t *testing.T) { s.connector(ctx, t, texts["q43"]) })
+	t.Run("hdfs", func(t *testing.T) { s.overHDFS(ctx, t, texts) })
 	t.Run("overwritten in place", func(t *testing.T) { s.overwritten(ctx, t) })
 	t.Run("sick sidecar", func(t *testing.T) { s.sick(ctx, t, texts["q43"]) })
 }
