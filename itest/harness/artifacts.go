@@ -12,21 +12,34 @@ import (
 //go:embed artifacts.lock
 var artifactsLock string
 
-// Artifact is one file of a Maven repository, pinned by its length and its sum.
+//go:embed presto.lock
+var prestoLock string
+
+// Artifact is one file of a Maven repository, pinned by its length and its sum. Most have no Classifier.
 type Artifact struct {
-	Group, Name, Version, Packaging string
+	Group, Name, Version, Packaging, Classifier string
 
 	Bytes  int64
 	SHA256 string // 64 lower-case hex digits
 }
 
-// Coordinate is group:artifact:version:packaging, as mvn and artifacts.lock spell it.
+// Coordinate is group:artifact:version:packaging[:classifier], as mvn and the lock files spell it.
 func (a Artifact) Coordinate() string {
-	return strings.Join([]string{a.Group, a.Name, a.Version, a.Packaging}, ":")
+	parts := []string{a.Group, a.Name, a.Version, a.Packaging}
+	if a.Classifier != "" {
+		parts = append(parts, a.Classifier)
+	}
+	return strings.Join(parts, ":")
 }
 
 // File is the artifact's file name.
-func (a Artifact) File() string { return a.Name + "-" + a.Version + "." + a.Packaging }
+func (a Artifact) File() string {
+	name := a.Name + "-" + a.Version
+	if a.Classifier != "" {
+		name += "-" + a.Classifier
+	}
+	return name + "." + a.Packaging
+}
 
 // repoPath is where a Maven local repository keeps it.
 func (a Artifact) repoPath(repo string) string {
@@ -35,7 +48,7 @@ func (a Artifact) repoPath(repo string) string {
 
 // LookupArtifact finds the one locked version of a Maven artifact by group and name.
 func LookupArtifact(group, name string) (Artifact, error) {
-	all, err := parseLock(artifactsLock)
+	all, err := parseLock("artifacts.lock", artifactsLock)
 	if err != nil {
 		return Artifact{}, err
 	}
@@ -48,7 +61,7 @@ func LookupArtifact(group, name string) (Artifact, error) {
 }
 
 // parseLock reads a lock file strictly: each line is a comment, empty, or exactly a coordinate, a length and a sum.
-func parseLock(text string) ([]Artifact, error) {
+func parseLock(file, text string) ([]Artifact, error) {
 	var all []Artifact
 	seen := map[string]bool{}
 	for i, line := range strings.Split(text, "\n") {
@@ -57,10 +70,10 @@ func parseLock(text string) ([]Artifact, error) {
 		}
 		a, err := parseLockLine(line)
 		if err != nil {
-			return nil, fmt.Errorf("artifacts.lock line %d: %w", i+1, err)
+			return nil, fmt.Errorf("%s line %d: %w", file, i+1, err)
 		}
 		if seen[a.Group+":"+a.Name] {
-			return nil, fmt.Errorf("artifacts.lock line %d: %s:%s is there twice", i+1, a.Group, a.Name)
+			return nil, fmt.Errorf("%s line %d: %s:%s is there twice", file, i+1, a.Group, a.Name)
 		}
 		seen[a.Group+":"+a.Name] = true
 		all = append(all, a)
@@ -74,8 +87,8 @@ func parseLockLine(line string) (Artifact, error) {
 		return Artifact{}, fmt.Errorf("want coordinate, bytes and sha256 with one space between, got %q", line)
 	}
 	c := strings.Split(f[0], ":")
-	if len(c) != 4 {
-		return Artifact{}, fmt.Errorf("coordinate %q is not group:artifact:version:packaging", f[0])
+	if len(c) != 4 && len(c) != 5 {
+		return Artifact{}, fmt.Errorf("coordinate %q is not group:artifact:version:packaging[:classifier]", f[0])
 	}
 	for _, part := range c {
 		if part == "" || strings.ContainsAny(part, `/\`) || strings.Contains(part, "..") {
@@ -89,5 +102,9 @@ func parseLockLine(line string) (Artifact, error) {
 	if sum, err := hex.DecodeString(f[2]); err != nil || len(sum) != 32 || f[2] != strings.ToLower(f[2]) {
 		return Artifact{}, fmt.Errorf("%q is not a sha256 in lower-case hex", f[2])
 	}
-	return Artifact{Group: c[0], Name: c[1], Version: c[2], Packaging: c[3], Bytes: n, SHA256: f[2]}, nil
+	a := Artifact{Group: c[0], Name: c[1], Version: c[2], Packaging: c[3], Bytes: n, SHA256: f[2]}
+	if len(c) == 5 {
+		a.Classifier = c[4]
+	}
+	return a, nil
 }

@@ -18,16 +18,18 @@ const goodSum = "cfd5accde17e8ebd251eeeb78aed1f490e77bb3a164d95a0f454bf8a7c1cbd3
 
 // The lock file that ships is good, and every way to write a line wrong is an error that names the line.
 func TestLockIsStrict(t *testing.T) {
-	if all, err := parseLock(artifactsLock); err != nil || len(all) < 2 {
-		t.Fatalf("artifacts.lock: %d artifacts, %v", len(all), err)
+	for file, text := range map[string]string{"artifacts.lock": artifactsLock, "presto.lock": prestoLock} {
+		if all, err := parseLock(file, text); err != nil || len(all) < 2 {
+			t.Fatalf("%s: %d artifacts, %v", file, len(all), err)
+		}
 	}
 	for _, line := range []string{
 		"a:b:1:jar 10", "a:b:1 10 " + goodSum, "a:b:1:jar ten " + goodSum, "a:b:1:jar 0 " + goodSum, "a:b:1:jar -1 " + goodSum,
 		"a:b:1:jar 10 " + goodSum[1:], "a:b:1:jar 10 " + strings.ToUpper(goodSum), "a:b:1:jar  10 " + goodSum, "a:b:1:jar 10 " + goodSum + " ",
-		"a::1:jar 10 " + goodSum, "../a:b:1:jar 10 " + goodSum, "a:b/c:1:jar 10 " + goodSum, " # x",
+		"a::1:jar 10 " + goodSum, "a:b:1:jar: 10 " + goodSum, "a:b:1:jar:c:d 10 " + goodSum, "../a:b:1:jar 10 " + goodSum, "a:b/c:1:jar 10 " + goodSum, " # x",
 		"a:b:1:jar 10 " + goodSum + "\na:b:2:jar 10 " + goodSum,
 	} {
-		if _, err := parseLock("# comment\n\n" + line); err == nil || !strings.Contains(err.Error(), "artifacts.lock line ") {
+		if _, err := parseLock("artifacts.lock", "# comment\n\n"+line); err == nil || !strings.Contains(err.Error(), "artifacts.lock line ") {
 			t.Errorf("%q: want an error that names the line, got %v", line, err)
 		}
 	}

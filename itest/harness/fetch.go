@@ -56,7 +56,7 @@ func fetchWith(ctx context.Context, a Artifact, path string, logf Logf, download
 	}
 	if err := verify(got, a); err != nil {
 		_ = os.RemoveAll(filepath.Dir(got)) // with Maven's own notes on it
-		return "", fmt.Errorf("fetch %s: %w; the download was thrown away: run again, and if it persists compare artifacts.lock with Maven Central", a.Coordinate(), err)
+		return "", fmt.Errorf("fetch %s: %w; the download was thrown away: run again, and if it persists compare its lock file with Maven Central", a.Coordinate(), err)
 	}
 	if err := os.Rename(got, path); err != nil {
 		return "", err
@@ -136,14 +136,14 @@ func verify(path string, a Artifact) error {
 		return err
 	}
 	if st.Size() != a.Bytes {
-		return fmt.Errorf("%s holds %d bytes, artifacts.lock says %d", a.File(), st.Size(), a.Bytes)
+		return fmt.Errorf("%s holds %d bytes, its lock file says %d", a.File(), st.Size(), a.Bytes)
 	}
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return err
 	}
 	if sum := hex.EncodeToString(h.Sum(nil)); sum != a.SHA256 {
-		return fmt.Errorf("%s has sha256 %s, artifacts.lock says %s", a.File(), sum, a.SHA256)
+		return fmt.Errorf("%s has sha256 %s, its lock file says %s", a.File(), sum, a.SHA256)
 	}
 	return nil
 }

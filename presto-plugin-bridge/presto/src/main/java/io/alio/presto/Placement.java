@@ -1,0 +1,14 @@
+package io.alio.presto;
+
+import com.facebook.presto.spi.HostAddress;
+import java.util.Collections;
+import java.util.List;
+
+/** Says on which nodes splits should run. The affinity service will be asked here, once for a batch; until then the engine's own choice stands. */
+interface Placement {
+    /** The engine chooses, by its node selection strategy. */
+    Placement ENGINE = splits -> Collections.nCopies(splits.size(), Collections.emptyList());
+
+    /** For each split its preferred nodes in order; none: the engine's own choice. It must neither throw nor take long. */
+    List<List<HostAddress>> prefer(List<AlioSplit> splits);
+}
