@@ -45,7 +45,9 @@ public final class Bridge {
         if (fault.isEmpty() && s.enabled()) {
             try {
                 client = client(s);
-            } catch (IOException | RuntimeException e) {
+            } catch (IOException e) {
+                fault = "alio.token.file cannot be read: " + e;
+            } catch (RuntimeException e) {
                 fault = e.getMessage();
             }
         }
