@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/alio-lake/alio/formats/faults"
 	"github.com/alio-lake/alio/formats/parquet"
 )
 
@@ -22,9 +23,9 @@ var (
 	// ErrUnknownFormat: no magic that this build knows. A Parquet file with an encrypted footer (PARE) is one such.
 	ErrUnknownFormat = errors.New("unknown format")
 	// ErrCorrupt: the magic is there, but what it promises is not; the text says what.
-	ErrCorrupt = parquet.ErrCorrupt
+	ErrCorrupt = faults.ErrCorrupt
 	// ErrTooLarge: a footer larger than MaxFooter, or a layout of more than MaxPages.
-	ErrTooLarge = errors.New("too large")
+	ErrTooLarge = faults.ErrTooLarge
 )
 
 // NeedError says that Derive needs the bytes from Offset to the end of the object and that not all of them are at hand. Offset is the

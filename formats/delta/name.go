@@ -43,6 +43,7 @@ type File struct {
 	Version int64  // of the table: Commit, Checksum, Compacted (its last), StagedCommit and the checkpoints
 	Part    int64  // CheckpointPart: which of Parts, from 1
 	Parts   int64
+	Parquet bool // CheckpointV2: not in JSON
 }
 
 // Parse tells whether a path is that of a file of a Delta table, as far as paths can: of data files only change data and deletion vectors are
@@ -133,7 +134,7 @@ func numbered(name string) (File, bool) {
 func checkpoint(f File, rest string) (File, bool) {
 	id, extension, _ := strings.Cut(rest, ".")
 	if names.IsUUID(id) {
-		f.Kind = CheckpointV2
+		f.Kind, f.Parquet = CheckpointV2, extension == "parquet"
 		return f, extension == "json" || extension == "parquet"
 	}
 	rest, parquet := strings.CutSuffix(rest, ".parquet")
@@ -165,6 +166,10 @@ func (f *File) InLog(name string) string { return names.Join(f.Root, logFolder+"
 
 // CommitName is the name of the commit that makes a version.
 func CommitName(version int64) string { return fmt.Sprintf("%0*d.json", versionDigits, version) }
+
+func checkpointName(version int64) string {
+	return fmt.Sprintf("%0*d.checkpoint.parquet", versionDigits, version)
+}
 
 // Siblings are the names of the other parts of a checkpoint of many parts, at most limit.
 func (f *File) Siblings(limit int) []string { return partNames(f.Version, f.Parts, f.Part, limit) }

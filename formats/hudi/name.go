@@ -20,7 +20,7 @@ const (
 	Requested                     // S.action.requested
 	Inflight                      // S.action.inflight; S.inflight for a commit
 	Completed                     // S.action in layout 1, S_C.action in layout 2
-	Archived                      // archived/.commits_.archive.N_token: the old instants of layout 1
+	Archived                      // archived/.commits_.archive.N_token: the old instants of layout 1; of a metadata table in history/
 	History                       // timeline/history/min_max_level.parquet: the old instants of layout 2, a log-structured merge tree
 	HistoryManifest               // timeline/history/manifest_N: which of them are alive
 	HistoryVersion                // timeline/history/_version_: the present N
@@ -51,9 +51,6 @@ var actions = []string{"commit", "deltacommit", "replacecommit", "clustering", "
 // Parse tells whether a path is that of a file of a Hudi table, as far as paths can.
 func Parse(path string) (File, bool) {
 	dir, name := names.Split(path)
-	if name == ".hoodie_partition_metadata" || strings.HasPrefix(name, ".hoodie_partition_metadata.") {
-		return File{Kind: PartitionMetadata}, true
-	}
 	root, rest, ok := names.Below(path, folder)
 	if !ok {
 		return data(name)
@@ -85,7 +82,7 @@ func inFolder(dir, name, rest string) File {
 		return File{Kind: Marker}
 	case dir == "" && (name == "hoodie.properties" || strings.HasPrefix(name, "hoodie.properties.")):
 		return File{Kind: Properties}
-	case dir == "archived" && strings.HasPrefix(name, ".commits_.archive."):
+	case (dir == "archived" || dir == "history") && strings.HasPrefix(name, ".commits_.archive."):
 		return File{Kind: Archived}
 	}
 	if below, parent := names.Split(dir); parent == "history" && below != "" {
@@ -154,6 +151,15 @@ func known(action string) bool {
 	return false
 }
 
+// Writes reports whether a completed instant tells which files it wrote.
+func (f *File) Writes() bool {
+	switch f.Action {
+	case "commit", "deltacommit", "replacecommit":
+		return true
+	}
+	return false
+}
+
 // isInstant recognises an instant: yyyyMMddHHmmss, with milliseconds, with the suffix of the metadata table's own actions; or a number that Hudi
 // fixes, such as 00000000000001.
 func isInstant(s string) bool { return len(s) >= 14 && len(s) <= 24 && names.Digits(s) }
@@ -161,8 +167,11 @@ func isInstant(s string) bool { return len(s) >= 14 && len(s) <= 24 && names.Dig
 // isTime tells an instant that is a time from one that Hudi fixes, whose files are born again under the same name when a table's index is built anew.
 func isTime(instant string) bool { return instant[0] != '0' }
 
-// data parses the names of base files and log files.
+// data parses the names of a partition's files.
 func data(name string) (File, bool) {
+	if name == ".hoodie_partition_metadata" || strings.HasPrefix(name, ".hoodie_partition_metadata.") {
+		return File{Kind: PartitionMetadata}, true
+	}
 	if strings.HasPrefix(name, ".") {
 		return logFile(name)
 	}

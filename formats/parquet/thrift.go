@@ -1,12 +1,13 @@
 package parquet
 
 import (
-	"errors"
 	"fmt"
+
+	"github.com/alio-lake/alio/formats/faults"
 )
 
 // ErrCorrupt is what every error about the bytes themselves wraps.
-var ErrCorrupt = errors.New("corrupt file")
+var ErrCorrupt = faults.ErrCorrupt
 
 // The wire types of Thrift's compact protocol.
 const (
