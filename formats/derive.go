@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/alio-lake/alio/formats/faults"
+	"github.com/alio-lake/alio/formats/orc"
 	"github.com/alio-lake/alio/formats/parquet"
 )
 
@@ -20,7 +21,7 @@ const chunkBytes = 64
 var (
 	// ErrAbsent is what the reader given to Derive answers for bytes that are not at hand.
 	ErrAbsent = errors.New("bytes are not at hand")
-	// ErrUnknownFormat: no magic that this build knows. A Parquet file with an encrypted footer (PARE) is one such.
+	// ErrUnknownFormat: no magic that this build knows.
 	ErrUnknownFormat = errors.New("unknown format")
 	// ErrCorrupt: the magic is there, but what it promises is not; the text says what.
 	ErrCorrupt = faults.ErrCorrupt
@@ -46,25 +47,26 @@ func (e *NeedError) Unwrap() error { return ErrAbsent }
 //
 // r answers ranges that are at hand and ErrAbsent for all others: Derive never causes a request. Every range it asks for is exactly one
 // page of the layout it returns, so that a caller can answer from whole cached pages, and after a restart derive the same layout
-// again: first the last TailSize bytes; then, if the footer is larger, the rest of it in pages of at most MaxPage; then, only where a
-// column chunk is larger than MaxPage, the page-index pages that hold its offset index. If those are not at hand the chunk is cut
-// into equal parts instead, which is the one thing in which two derivations of the same object can differ; it costs misses, never
-// a wrong byte, and a caller that answers page-index pages always or never does not meet it.
+// again: first the last TailSize bytes; then, if the footer is larger, the rest of it in pages of at most MaxPage. Then what cuts data more
+// finely: of Parquet, only where a column chunk is larger than MaxPage, the page-index pages that hold its offset index; of ORC the footer of each
+// stripe. If those are not at hand the chunk is cut into equal parts, the stripe's data on a grid, which is the one thing in which two
+// derivations of the same object can differ; it costs misses, never a wrong byte, and a caller that answers these pages always or never does not
+// meet it.
 //
 // Errors: *NeedError, ErrUnknownFormat, ErrCorrupt, ErrTooLarge, or r's own error for the tail or the footer, each with the path.
 func Derive(path string, size int64, r io.ReaderAt) (*Layout, error) {
 	if size <= SmallObject {
 		return Small(size, ClassOf(path)), nil
 	}
-	l, err := deriveParquet(ClassOf(path), size, r)
+	l, err := derive(ClassOf(path), size, r)
 	if err != nil {
 		return nil, fmt.Errorf("layout of %q: %w", path, err)
 	}
 	return l, nil
 }
 
-// deriveParquet is Derive without the rule for small objects.
-func deriveParquet(class Class, size int64, r io.ReaderAt) (*Layout, error) {
+// derive is Derive without the rule for small objects.
+func derive(class Class, size int64, r io.ReaderAt) (*Layout, error) {
 	if size > maxOffset {
 		return nil, fmt.Errorf("%w: an object of %d bytes", ErrTooLarge, size)
 	}
@@ -73,26 +75,46 @@ func deriveParquet(class Class, size int64, r io.ReaderAt) (*Layout, error) {
 	if p.tail, err = readPage(r, p.tailStart, size); err != nil {
 		return nil, needFrom(p.tailStart, err)
 	}
-	length, ok := parquet.Trailer(p.tail)
-	if !ok {
-		return nil, ErrUnknownFormat
+	if length, encrypted, ok := parquet.Trailer(p.tail); ok {
+		return p.parquet(length, encrypted, r)
 	}
-	p.footerStart = size - parquet.TrailerSize - length
-	if p.footerStart < int64(len(parquet.Magic)) {
-		return nil, fmt.Errorf("%w: a footer of %d bytes in a file of %d", ErrCorrupt, length, size)
+	if ps, ok := orc.ReadPostscript(p.tail); ok {
+		return p.orc(&ps, r)
 	}
-	if length > MaxFooter {
-		return nil, fmt.Errorf("%w: a footer of %d bytes (at most %d)", ErrTooLarge, length, MaxFooter)
+	return nil, ErrUnknownFormat
+}
+
+// parquet makes the layout of a file whose footer has that length. Of an encrypted footer no more is known than where it is.
+func (p *plan) parquet(length int64, encrypted bool, r io.ReaderAt) (*Layout, error) {
+	p.format, p.first = Parquet, int64(len(parquet.Magic))
+	if err := p.foot(length, parquet.TrailerSize); err != nil {
+		return nil, err
+	}
+	if encrypted {
+		return p.build()
 	}
 	footer, err := p.footer(r)
 	if err != nil {
 		return nil, needFrom(p.footerStart, err)
 	}
+	footer = footer[:length]
 	p.extents = make([]extent, 0, len(footer)/chunkBytes)
 	if err := parquet.ReadFooter(footer, p.chunk); err != nil {
 		return nil, err
 	}
 	return p.layout(r)
+}
+
+// foot checks the length that the file's end tells of the footer before it, and places it.
+func (p *plan) foot(length, trailer int64) error {
+	p.footerStart = p.size - trailer - length
+	if length < 0 || p.footerStart < p.first {
+		return fmt.Errorf("%w: a footer of %d bytes in a file of %d", ErrCorrupt, length, p.size)
+	}
+	if length > MaxFooter {
+		return fmt.Errorf("%w: a footer of %d bytes (at most %d)", ErrTooLarge, length, MaxFooter)
+	}
+	return nil
 }
 
 // needFrom turns ErrAbsent into a NeedError.
@@ -124,12 +146,11 @@ func readInto(r io.ReaderAt, b []byte, start int64) error {
 	return fmt.Errorf("reading [%d, %d): %w", start, start+int64(len(b)), err)
 }
 
-// footer returns the footer's bytes: a slice of the tail, or the pages before it put together with it. Memory for all of it is taken only
-// once r has answered the first page: a corrupt length alone costs no more than one.
+// footer returns the bytes from the footer's start to the file's end: a slice of the tail, or the pages before it put together with it. Memory for all of it
+// is taken only once r has answered the first page: a corrupt length alone costs no more than one.
 func (p *plan) footer(r io.ReaderAt) ([]byte, error) {
-	end := p.size - parquet.TrailerSize
 	if p.footerStart >= p.tailStart {
-		return p.tail[p.footerStart-p.tailStart : end-p.tailStart], nil
+		return p.tail[p.footerStart-p.tailStart:], nil
 	}
 	n := partsOf(p.footerStart, p.tailStart)
 	second := partStart(p.footerStart, p.tailStart, n, 1)
@@ -137,7 +158,7 @@ func (p *plan) footer(r io.ReaderAt) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	footer := make([]byte, end-p.footerStart)
+	footer := make([]byte, p.size-p.footerStart)
 	copy(footer, first)
 	copy(footer[p.tailStart-p.footerStart:], p.tail)
 	for i, at := int64(1), second; i < n; i++ {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 
 	"github.com/alio-lake/alio/formats/faults"
 )
@@ -25,6 +26,7 @@ const (
 	Gzip
 	Snappy // one raw block
 	Zstd
+	LZ4 // one raw block
 )
 
 // Expand returns the bytes that src stands for: at most limit, else faults.ErrTooLarge. With None they are src itself.
@@ -47,6 +49,8 @@ func Expand(c Codec, src []byte, limit int) ([]byte, error) {
 		return unsnap(src, limit)
 	case Zstd:
 		return unzstd(src, limit)
+	case LZ4:
+		return unlz4(src, limit)
 	}
 	return nil, faults.Corrupt("codec %d is unknown", c)
 }
@@ -93,4 +97,14 @@ func unzstd(src []byte, limit int) ([]byte, error) {
 		return nil, faults.Corrupt("zstd: %v", err)
 	}
 	return b, nil
+}
+
+func unlz4(src []byte, limit int) ([]byte, error) {
+	// A block does not tell how long it expands; LZ4 makes at most 255 bytes of one.
+	b := make([]byte, min(limit, 255*len(src)))
+	n, err := lz4.UncompressBlock(src, b)
+	if err != nil {
+		return nil, faults.Corrupt("lz4: %v", err)
+	}
+	return b[:n], nil
 }

@@ -60,7 +60,7 @@ func Parse(path string) (File, bool) {
 		if !ok {
 			f = File{Kind: Index, Unique: names.HasUUID(name)}
 		}
-		f.Root, f.Rooted, f.InIndex = names.Join(root, folder+"/"+folderOfIndex), true, true
+		f.Root, f.Rooted, f.InIndex = path[:len(path)-len(partition)-1], true, true
 		return f, true
 	}
 	f := inFolder(strings.TrimPrefix(dir[min(len(dir), len(path)-len(rest)):], "/"), name, rest)

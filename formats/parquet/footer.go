@@ -8,6 +8,8 @@ import (
 const (
 	// Magic begins and ends every Parquet file whose footer is not encrypted.
 	Magic = "PAR1"
+	// MagicEncrypted is in its place in a file whose footer is encrypted.
+	MagicEncrypted = "PARE"
 	// TrailerSize is the size of what ends a file: the footer's length (4 bytes, little endian) and Magic.
 	TrailerSize = 8
 )
@@ -46,12 +48,13 @@ func (c *Chunk) Data() int64 {
 }
 
 // Trailer reads the end of a file: the length of the footer, which ends where the trailer begins. ok is false if the file does not
-// end as a Parquet file with a readable footer does (an encrypted footer ends with PARE).
-func Trailer(tail []byte) (length int64, ok bool) {
-	if len(tail) < TrailerSize || string(tail[len(tail)-len(Magic):]) != Magic {
-		return 0, false
+// end as a Parquet file does. An encrypted footer cannot be read; only where it is is known.
+func Trailer(tail []byte) (length int64, encrypted, ok bool) {
+	if len(tail) < TrailerSize {
+		return 0, false, false
 	}
-	return int64(binary.LittleEndian.Uint32(tail[len(tail)-TrailerSize:])), true
+	magic := string(tail[len(tail)-len(Magic):])
+	return int64(binary.LittleEndian.Uint32(tail[len(tail)-TrailerSize:])), magic == MagicEncrypted, magic == Magic || magic == MagicEncrypted
 }
 
 // ReadFooter calls visit for every column chunk of a footer (the Thrift bytes alone, without the trailer) whose place in this file is
