@@ -67,7 +67,8 @@ type compression struct {
 	sum   int // bytes after the data that are a checksum of it
 }
 
-var compressions = map[string]compression{"": {}, "null": {}, "deflate": {codec: codec.Deflate}, "snappy": {codec.Snappy, 4}, "zstandard": {codec: codec.Zstd}}
+var compressions = map[string]compression{"": {}, "null": {}, "deflate": {codec: codec.Deflate}, "snappy": {codec.Snappy, 4},
+	"zstandard": {codec: codec.Zstd}, "bzip2": {codec: codec.Bzip2}}
 
 func (c compression) expand(block []byte) ([]byte, error) {
 	if len(block) < c.sum {

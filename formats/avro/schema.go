@@ -9,9 +9,10 @@ import (
 
 // Limits of a schema. Those of Iceberg's manifests and Hudi's instants have up to a few hundred types, at most ten deep.
 const (
-	maxSchema = 1 << 20 // bytes
+	maxSchema = 1 << 20
 	maxDepth  = 64
 	maxNodes  = 1 << 14
+	maxPath   = 1 << 10 // bytes of the names that lead to a field
 )
 
 // form is the shape of a value.
@@ -169,6 +170,9 @@ func (c *compiler) define(full string, d definition, path string, depth int) (*n
 		at := name
 		if path != "" {
 			at = path + "." + name
+		}
+		if len(at) > maxPath {
+			return nil, faults.TooLarge("a field of %q has a name of %d bytes", full, len(at))
 		}
 		b, err := c.node(field["type"], d.namespace, at, depth+1)
 		if err != nil {

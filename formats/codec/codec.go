@@ -4,6 +4,7 @@ package codec
 
 import (
 	"bytes"
+	"compress/bzip2"
 	"compress/flate"
 	"compress/gzip"
 	"errors"
@@ -27,6 +28,7 @@ const (
 	Snappy // one raw block
 	Zstd
 	LZ4 // one raw block
+	Bzip2
 )
 
 // Expand returns the bytes that src stands for: at most limit, else faults.ErrTooLarge. With None they are src itself.
@@ -51,6 +53,8 @@ func Expand(c Codec, src []byte, limit int) ([]byte, error) {
 		return unzstd(src, limit)
 	case LZ4:
 		return unlz4(src, limit)
+	case Bzip2:
+		return drain(bzip2.NewReader(bytes.NewReader(src)), limit)
 	}
 	return nil, faults.Corrupt("codec %d is unknown", c)
 }
@@ -60,7 +64,7 @@ func drain(r io.Reader, limit int) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
 	switch {
 	case err != nil:
-		return nil, faults.Corrupt("deflate: %v", err)
+		return nil, faults.Corrupt("compressed data: %v", err)
 	case len(b) > limit:
 		return nil, faults.TooLarge("more than %d bytes once expanded", limit)
 	}

@@ -47,11 +47,17 @@ func TimelineFolder(properties []byte) (string, error) {
 	}
 }
 
+// maxVersion is the most bytes of _version_: a number.
+const maxVersion = 32
+
 // HistoryManifestName reads _version_: the name of the manifest beside it.
 func HistoryManifestName(b []byte) (string, error) {
-	n, ok := names.Number(strings.TrimSpace(string(b[:min(len(b), 32)])))
+	n, ok := int64(0), false
+	if len(b) <= maxVersion {
+		n, ok = names.Number(strings.TrimSpace(string(b)))
+	}
 	if !ok {
-		return "", faults.Corrupt("_version_ is %q", b[:min(len(b), 32)])
+		return "", faults.Corrupt("_version_ is %q", b[:min(len(b), maxVersion)])
 	}
 	return fmt.Sprintf("manifest_%d", n), nil
 }
@@ -126,7 +132,7 @@ func writtenAvro(b []byte, limit int) ([]Ref, error) {
 // appendRef adds a file, unless there are enough or its path is none of a base file or log.
 func appendRef(refs []Ref, r Ref, limit int) []Ref {
 	_, name := names.Split(r.Path)
-	if f, ok := data(name); !ok || f.Kind == PartitionMetadata || len(refs) >= limit || strings.HasPrefix(r.Path, "/") || strings.Contains("/"+r.Path+"/", "/../") {
+	if f, ok := data(name); !ok || f.Kind == PartitionMetadata || len(refs) >= limit || !names.Plain(r.Path) {
 		return refs
 	}
 	r.Size = max(r.Size, 0)

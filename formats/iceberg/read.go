@@ -17,12 +17,18 @@ type Ref struct {
 	Size int64  // 0: not told
 }
 
+// maxHint is the most bytes of a version hint: a number, and perhaps a line's end.
+const maxHint = 32
+
 // Hinted reads a version hint: the names of the metadata of the version that it tells and of the one after it, which a reader looks for before it believes
 // the hint.
 func Hinted(hint []byte) (present, next string, err error) {
-	version, ok := names.Number(strings.TrimSpace(string(hint[:min(len(hint), 32)])))
+	version, ok := int64(0), false
+	if len(hint) <= maxHint {
+		version, ok = names.Number(strings.TrimSpace(string(hint)))
+	}
 	if !ok || version >= 1<<62 {
-		return "", "", faults.Corrupt("a version hint of %q", hint[:min(len(hint), 32)])
+		return "", "", faults.Corrupt("a version hint of %q", hint[:min(len(hint), maxHint)])
 	}
 	return fmt.Sprintf("v%d.metadata.json", version), fmt.Sprintf("v%d.metadata.json", version+1), nil
 }
@@ -99,7 +105,10 @@ func Manifests(b []byte, root string, limit int) ([]Ref, error) {
 	err := avro.Read(b, func(v avro.Value) error {
 		switch v.Path {
 		case "manifest_path":
-			r.Path, _ = within(string(v.Text), "", root)
+			path, ok := within(string(v.Text), "", root)
+			if r.Path = ""; ok {
+				r.Path = path
+			}
 		case "manifest_length":
 			r.Size = max(v.Int, 0)
 		case "":
@@ -118,7 +127,7 @@ func Manifests(b []byte, root string, limit int) ([]Ref, error) {
 func within(uri, location, root string) (string, bool) {
 	if location = strings.TrimRight(location, "/"); location != "" {
 		if rest, ok := strings.CutPrefix(uri, location+"/"); ok {
-			return clean(names.Join(root, rest))
+			return names.Join(root, rest), names.Plain(rest)
 		}
 	}
 	if root == "" {
@@ -131,15 +140,5 @@ func within(uri, location, root string) (string, bool) {
 	if i < 0 {
 		return "", false
 	}
-	return clean(uri[i:])
-}
-
-// clean refuses what is no plain path of a file.
-func clean(path string) (string, bool) {
-	for _, part := range strings.Split(path, "/") {
-		if part == "" || part == "." || part == ".." {
-			return "", false
-		}
-	}
-	return path, true
+	return uri[i:], names.Plain(uri[i:])
 }

@@ -2,6 +2,8 @@
 // no format. It does plain string work and allocates nothing, since a path is looked at on every read. Start at Below.
 package names
 
+import "strings"
+
 // Below finds the last folder of that name in a path. root is what comes before it, without a slash at its end; rest is what comes after it, "" for the
 // folder itself, with or without a slash at its end.
 func Below(path, folder string) (root, rest string, ok bool) {
@@ -35,6 +37,20 @@ func Join(root, rest string) string {
 		return rest
 	}
 	return root + "/" + rest
+}
+
+// Plain tells whether a path that another file names can be one below a table's root: no empty part, no "." or "..".
+func Plain(path string) bool {
+	for {
+		part, rest, more := strings.Cut(path, "/")
+		if part == "" || part == "." || part == ".." {
+			return false
+		}
+		if !more {
+			return true
+		}
+		path = rest
+	}
 }
 
 // uuidLen is the length of a UUID in its usual spelling.
