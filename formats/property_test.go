@@ -132,6 +132,15 @@ func FuzzDerive(f *testing.F) {
 	}
 	indexed, _ := parquettest.WithIndexes(f, parquettest.Arrow(f, parquettest.Spec{Columns: 2, RowGroups: 1, Rows: 50}), parquettest.Extras{Bloom: 64})
 	f.Add(indexed, uint32(3<<20))
+	for _, o := range orcFiles(f) {
+		for at, blob := range o.blobs {
+			if at > 0 {
+				f.Add(blob, uint32(at))
+			}
+		}
+	}
+	small := sealedORC(1000, [][4]int64{{3, 100, 500, 30}, {700, 0, 100, 20}})
+	f.Add(small.blobs[1000], uint32(1000))
 	rnd := rand.New(rand.NewPCG(1, 1))
 	for range 5 {
 		o, chunks := randomObject(rnd)
