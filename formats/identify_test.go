@@ -74,3 +74,27 @@ func TestTables(t *testing.T) {
 		t.Errorf("no table has %s", lines.Text())
 	}
 }
+
+// samples are paths of every kind.
+var samples = []string{"db/t/part-0.parquet", "db/t/p=1/part-00000-80a083e8-7026-4e79-81be-64bd76c43a11-c000.snappy.parquet", "db/t/_delta_log/00000000000000000007.json",
+	"db/t/_delta_log/00000000000000000012.checkpoint.0000000002.0000000003.parquet", "db/t/_delta_log/_sidecars/80a083e8-7026-4e79-81be-64bd76c43a11.parquet",
+	"db/t/_delta_log/_last_checkpoint", "db/t/metadata/snap-123-1-80a083e8-7026-4e79-81be-64bd76c43a11.avro", "db/t/metadata/v3.metadata.json",
+	"db/t/.hoodie/timeline/20261128062501938_20261128062504344.deltacommit", "db/t/.hoodie/20261128062501938.commit.requested",
+	"db/t/.hoodie/metadata/files/.files-0000-0_20261128062501938.log.1_0-0-0", "db/t/.hoodie/timeline/history/20261128062501938_20261128062504344_0.parquet",
+	"db/t/p/80a083e8-7026-4e79-81be-64bd76c43a11-0_0-1-2_20261128062501938.parquet", "db/t/deletion_vector_80a083e8-7026-4e79-81be-64bd76c43a11.bin"}
+
+func TestIdentifyAllocatesNothing(t *testing.T) {
+	for _, path := range samples {
+		if n := testing.AllocsPerRun(10, func() { Identify(path) }); n != 0 {
+			t.Errorf("%s: %v allocations", path, n)
+		}
+	}
+}
+
+// BenchmarkIdentify looks at a path; it happens once for each file that is opened.
+func BenchmarkIdentify(b *testing.B) {
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		Identify(samples[i%len(samples)])
+	}
+}

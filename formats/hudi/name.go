@@ -120,12 +120,11 @@ func instant(name string) File {
 		return File{}
 	}
 	f := File{Kind: Completed, Instant: began, Layout: 1}
-	for state, kind := range map[string]Kind{"requested": Requested, "inflight": Inflight} {
-		if action == state {
-			f.Kind, action = kind, ""
-		} else if of, ok := strings.CutSuffix(action, "."+state); ok {
-			f.Kind, action = kind, of
-		}
+	switch {
+	case action == "requested" || strings.HasSuffix(action, ".requested"):
+		f.Kind, action = Requested, strings.TrimSuffix(strings.TrimSuffix(action, "requested"), ".")
+	case action == "inflight" || strings.HasSuffix(action, ".inflight"):
+		f.Kind, action = Inflight, strings.TrimSuffix(strings.TrimSuffix(action, "inflight"), ".")
 	}
 	f.Action = action
 	switch {

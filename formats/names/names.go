@@ -7,28 +7,30 @@ import "strings"
 // Below finds the last folder of that name in a path. root is what comes before it, without a slash at its end; rest is what comes after it, "" for the
 // folder itself, with or without a slash at its end.
 func Below(path, folder string) (root, rest string, ok bool) {
-	for end := len(path); end >= len(folder); {
-		i := end - len(folder)
-		starts, ends := i == 0 || path[i-1] == '/', end == len(path) || path[end] == '/'
-		if path[i:end] == folder && starts && ends {
-			if end < len(path) {
-				rest = path[end+1:]
-			}
-			return path[:max(i-1, 0)], rest, true
+	for end := len(path); ; end-- {
+		i := strings.LastIndex(path[:end], folder)
+		if i < 0 {
+			return "", "", false
 		}
-		end--
+		end = i + len(folder)
+		starts, ends := i == 0 || path[i-1] == '/', end == len(path) || path[end] == '/'
+		if !starts || !ends {
+			continue
+		}
+		if end < len(path) {
+			rest = path[end+1:]
+		}
+		return path[:max(i-1, 0)], rest, true
 	}
-	return "", "", false
 }
 
 // Split cuts a path at its last slash.
 func Split(path string) (dir, name string) {
-	for i := len(path) - 1; i >= 0; i-- {
-		if path[i] == '/' {
-			return path[:i], path[i+1:]
-		}
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 {
+		return "", path
 	}
-	return "", path
+	return path[:i], path[i+1:]
 }
 
 // Join puts a name below a table's root, which may be "".
@@ -79,12 +81,15 @@ func IsUUID(s string) bool {
 
 // HasUUID reports whether a UUID is anywhere in a name. Writers of every table format put one into what they write once: such a name is never used again.
 func HasUUID(name string) bool {
-	for i := 0; i+uuidLen <= len(name); i++ {
-		if name[i+8] == '-' && IsUUID(name[i:i+uuidLen]) {
+	for at := 8; ; at++ { // of the first dash
+		i := strings.IndexByte(name[min(at, len(name)):], '-')
+		if at += i; i < 0 || at-8+uuidLen > len(name) {
+			return false
+		}
+		if IsUUID(name[at-8 : at-8+uuidLen]) {
 			return true
 		}
 	}
-	return false
 }
 
 // Number reads a decimal number that is all of s and fits into 63 bits.

@@ -100,15 +100,25 @@ func NewRules(own []Rule) (*Rules, error) {
 
 // MaxAge returns how old an answer of a kind about mount/path may be.
 func (r *Rules) MaxAge(mount, path string, kind Kind) time.Duration {
-	full := mount + "/" + path
-	for i := range r.rules[:r.own] {
-		if r.rules[i].covers(kind) && r.rules[i].match(full) {
-			return r.rules[i].MaxAge
+	if r.own > 0 {
+		full := mount + "/" + path
+		for i := range r.rules[:r.own] {
+			if r.rules[i].covers(kind) && r.rules[i].match(full) {
+				return r.rules[i].MaxAge
+			}
 		}
 	}
-	m := formats.Identify(path).Mutability
-	for i := range r.rules[r.own:] {
-		if rule := &r.rules[r.own+i]; rule.covers(kind) && (len(rule.mutability) == 0 || slices.Contains(rule.mutability, m)) {
+	var told bool
+	var m formats.Mutability
+	for i := r.own; i < len(r.rules); i++ {
+		rule := &r.rules[i]
+		if !rule.covers(kind) {
+			continue
+		}
+		if len(rule.mutability) > 0 && !told {
+			told, m = true, formats.Identify(path).Mutability
+		}
+		if len(rule.mutability) == 0 || slices.Contains(rule.mutability, m) {
 			return rule.MaxAge
 		}
 	}
