@@ -15,7 +15,7 @@ const (
 	Commit      Class = 6  // Delta log entries
 	Checkpoint  Class = 7  // Delta checkpoints and their sidecars
 	Timeline    Class = 8  // Hudi instants, their history, table properties
-	Manifest    Class = 9  // Iceberg metadata, manifest lists, manifests and statistics; Hudi's metadata table
+	Manifest    Class = 9  // Iceberg metadata, manifest lists, manifests and statistics; Hudi's metadata table; Trino's statistics of Delta tables
 	Pointer     Class = 10 // names of the present state: _last_checkpoint, version-hint.text, _version_
 )
 

@@ -81,6 +81,7 @@ var (
 		delta.LastCheckpoint: {"last-checkpoint", Pointer, Moving},
 		delta.ChangeData:     {"change-data", Other, Replaceable},
 		delta.DeletionVector: {"deletion-vector", Other, Replaceable},
+		delta.Statistics:     {"statistics", Manifest, Replaceable},
 	}
 	hudiKinds = [...]kind{
 		hudi.Unknown:           {"unknown", Timeline, Moving},

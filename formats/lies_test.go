@@ -119,6 +119,7 @@ func TestHalfOneTableHalfAnother(t *testing.T) {
 		"t/part-0-" + id + ".parquet":                             {NoFormat, "", "", false, Other, Immutable},
 		"t/part-0.parquet":                                        {},
 		"t/.hoodie/metadata/_delta_log/00000000000000000000.json": {Hudi, "index", "t/.hoodie/metadata", true, Manifest, Replaceable},
+		"t/_delta_log/_commit_" + id + ".json.tmp":                {Delta, "unknown", "t", true, Other, Moving},
 		"t/_delta_log/metadata/v1.metadata.json":                  {Delta, "unknown", "t", true, Other, Moving},
 	} {
 		if got := Identify(path); got != want {

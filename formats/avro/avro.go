@@ -217,9 +217,6 @@ func (d *decoder) blocks(item func() error) error {
 			}
 			count = -max(count, -math.MaxInt64)
 		}
-		if count > int64(d.values) {
-			return faults.TooLarge("%d items", count)
-		}
 		for range count {
 			if err := item(); err != nil {
 				return err

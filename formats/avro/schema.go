@@ -46,7 +46,6 @@ type node struct {
 // compiler turns a schema's JSON into nodes.
 type compiler struct {
 	named map[string]definition // by full name
-	open  map[string]bool       // those that are being compiled
 	nodes int
 }
 
@@ -63,7 +62,7 @@ func compile(schema []byte) (*node, error) {
 	if err := json.Unmarshal(schema, &v); err != nil {
 		return nil, faults.Corrupt("schema: %v", err)
 	}
-	c := compiler{named: map[string]definition{}, open: map[string]bool{}}
+	c := compiler{named: map[string]definition{}}
 	return c.node(v, "", "", 0)
 }
 
@@ -142,7 +141,7 @@ func (c *compiler) complex(v map[string]any, namespace, path string, depth int) 
 	}
 }
 
-// define makes a node of a named type.
+// define makes a node of a named type. One that holds itself is too deep, or has too many nodes.
 func (c *compiler) define(full string, d definition, path string, depth int) (*node, error) {
 	switch d.json["type"] {
 	case "enum":
@@ -154,11 +153,6 @@ func (c *compiler) define(full string, d definition, path string, depth int) (*n
 		}
 		return &node{form: fixed, path: path, size: int64(size)}, nil
 	}
-	if c.open[full] {
-		return nil, faults.TooLarge("the schema's type %q holds itself", full)
-	}
-	c.open[full] = true
-	defer delete(c.open, full)
 	fields, _ := d.json["fields"].([]any)
 	n := &node{form: record, path: path}
 	for _, f := range fields {

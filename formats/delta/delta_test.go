@@ -54,6 +54,8 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]delta.File{
+		"a/_trino_meta/extended_stats.json":                   {Kind: delta.Statistics, Root: "a", Rooted: true},
+		"_starburst_meta/extendeded_stats.json":               {Kind: delta.Statistics, Rooted: true},
 		"_last_checkpoint":                                    {Kind: delta.LastCheckpoint},
 		"a/b/deletion_vector_" + id + ".bin":                  {Kind: delta.DeletionVector, Unique: true},
 		"_delta_log/00000000000000000012.json":                {Kind: delta.Commit, Version: 12, Rooted: true},
@@ -63,7 +65,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %+v, %t; want %+v", path, got, ok, want)
 		}
 	}
-	for _, path := range []string{"", "t/part-0.parquet", "t/_delta_logs/00000000000000000012.json", "t/_change_data", "t/deletion_vector_x.txt", "t/x_last_checkpoint"} {
+	for _, path := range []string{"", "t/part-0.parquet", "t/_delta_logs/00000000000000000012.json", "t/_change_data", "t/deletion_vector_x.txt", "t/x_last_checkpoint", "t/_trino_meta", "t/_trino_meta/", "t/_trino_meta/a/b"} {
 		if got, ok := delta.Parse(path); ok {
 			t.Errorf("%s: %+v", path, got)
 		}

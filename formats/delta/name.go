@@ -14,6 +14,9 @@ const (
 	changeFolder  = "_change_data"
 )
 
+// statisticsFolders are those of Trino and of what it was before.
+var statisticsFolders = [...]string{"_trino_meta", "_starburst_meta"}
+
 // Kind is what a file of a table is.
 type Kind uint8
 
@@ -32,6 +35,7 @@ const (
 	LastCheckpoint             // _last_checkpoint, a hint that may be stale or absent
 	ChangeData                 // _change_data/…: what changed, row by row
 	DeletionVector             // deletion_vector_<uuid>.bin: which rows of data files are gone
+	Statistics                 // _trino_meta/… or _starburst_meta/…: what ANALYZE of Trino found
 )
 
 // File is what a path says of a file of a table.
@@ -61,6 +65,13 @@ func Parse(path string) (File, bool) {
 	}
 	if root, rest, ok := names.Below(path, changeFolder); ok && rest != "" {
 		return File{Kind: ChangeData, Root: root, Rooted: true, Unique: names.HasUUID(name)}, true
+	}
+	dir, _ := names.Split(path)
+	table, parent := names.Split(dir)
+	for _, folder := range statisticsFolders {
+		if parent == folder && name != "" {
+			return File{Kind: Statistics, Root: table, Rooted: true, Unique: names.HasUUID(name)}, true
+		}
 	}
 	if id, ok := strings.CutPrefix(name, "deletion_vector_"); ok && strings.HasSuffix(id, ".bin") {
 		// A table may spread its files over folders of random names, so the folder is not surely the table's.

@@ -17,7 +17,7 @@ const (
 	Metadata     Kind = iota // NNNNN-<uuid>.metadata.json; vN.metadata.json in a Hadoop catalog; either may be compressed
 	ManifestList             // snap-<id>-<attempt>-<uuid>.avro: a snapshot's manifests
 	Manifest                 // <uuid>-mN.avro, or another Avro file of the metadata folder
-	Statistics               // a Puffin file of the metadata folder: .stats, .puffin
+	Statistics               // of the metadata folder: Puffin files (.stats, .puffin), partition-stats-…
 	Deletes                  // a Puffin file elsewhere: deletion vectors
 	VersionHint              // version-hint.text: a Hadoop catalog's pointer
 )
@@ -48,7 +48,7 @@ func Parse(path string) (File, bool) {
 		f.Kind = ManifestList
 	case strings.HasSuffix(name, ".avro") && (f.Rooted || isManifest(name)):
 		f.Kind = Manifest
-	case f.Rooted && (strings.HasSuffix(name, ".stats") || strings.HasSuffix(name, ".puffin")):
+	case f.Rooted && (strings.HasSuffix(name, ".stats") || strings.HasSuffix(name, ".puffin") || strings.HasPrefix(name, "partition-stats-")):
 		f.Kind = Statistics
 	case strings.HasSuffix(name, ".puffin"):
 		f.Kind = Deletes
