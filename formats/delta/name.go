@@ -11,6 +11,8 @@ import (
 const (
 	logFolder     = "_delta_log"
 	sidecarFolder = "_sidecars"
+	stagedFolder  = "_staged_commits"
+	commitsFolder = "_commits" // what it was called before
 	changeFolder  = "_change_data"
 )
 
@@ -83,27 +85,24 @@ func Parse(path string) (File, bool) {
 // inLog parses what lies below the log's folder.
 func inLog(rest, name string) File {
 	dir, _ := names.Split(rest)
-	switch {
-	case rest == "" || name == "" || strings.HasPrefix(rest, "_") && dir == "" && !strings.Contains(name, "."):
-		if name == "_last_checkpoint" {
-			return File{Kind: LastCheckpoint}
-		}
+	switch rest {
+	case "", sidecarFolder, stagedFolder, commitsFolder:
 		return File{Kind: Log}
-	case dir == sidecarFolder:
+	case "_last_checkpoint":
+		return File{Kind: LastCheckpoint}
+	}
+	if name == "" {
+		return File{Kind: Log}
+	}
+	if dir == sidecarFolder {
 		if strings.HasSuffix(name, ".parquet") {
 			return File{Kind: Sidecar}
 		}
 		return File{}
 	}
 	f, ok := numbered(name)
-	switch {
-	case !ok:
-		return File{}
-	case dir == "_staged_commits" || dir == "_commits":
-		if f.Kind != StagedCommit {
-			return File{}
-		}
-	case dir != "" || f.Kind == StagedCommit:
+	staged := dir == stagedFolder || dir == commitsFolder
+	if !ok || staged != (f.Kind == StagedCommit) || dir != "" && !staged {
 		return File{}
 	}
 	return f
