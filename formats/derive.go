@@ -47,11 +47,10 @@ func (e *NeedError) Unwrap() error { return ErrAbsent }
 //
 // r answers ranges that are at hand and ErrAbsent for all others: Derive never causes a request. Every range it asks for is exactly one
 // page of the layout it returns, so that a caller can answer from whole cached pages, and after a restart derive the same layout
-// again: first the last TailSize bytes; then, if the footer is larger, the rest of it in pages of at most MaxPage. Then what cuts data more
-// finely: of Parquet, only where a column chunk is larger than MaxPage, the page-index pages that hold its offset index; of ORC the footer of each
-// stripe. If those are not at hand the chunk is cut into equal parts, the stripe's data on a grid, which is the one thing in which two
-// derivations of the same object can differ; it costs misses, never a wrong byte, and a caller that answers these pages always or never does not
-// meet it.
+// again: first the last TailSize bytes; then, if the footer is larger, the rest of it in pages of at most MaxPage; then, only where a
+// column chunk of Parquet is larger than MaxPage, the page-index pages that hold its offset index. If those are not at hand the chunk is cut
+// into equal parts instead, which is the one thing in which two derivations of the same object can differ; it costs misses, never
+// a wrong byte, and a caller that answers page-index pages always or never does not meet it.
 //
 // Errors: *NeedError, ErrUnknownFormat, ErrCorrupt, ErrTooLarge, or r's own error for the tail or the footer, each with the path.
 func Derive(path string, size int64, r io.ReaderAt) (*Layout, error) {

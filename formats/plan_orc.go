@@ -7,13 +7,12 @@ import (
 	"github.com/alio-lake/alio/formats/orc"
 )
 
-// maxStripeFooter is the largest stripe footer that is read, in bytes: some 100,000 streams.
-const maxStripeFooter = 4 << 20
-
 // maxStripes is the most stripes of a file: of 64 MiB each they are 16 TiB.
 const maxStripes = 1 << 18
 
-// orc makes the layout of an ORC file: each stripe's index, data and footer apart; the data by columns where the stripe's footer is at hand.
+// orc makes the layout of an ORC file: each stripe's index, data and footer apart. The data of a stripe whose footer lies in the tail (the last one,
+// as a rule the only one) is cut by columns; that of the others is on a grid. The other stripes' footers would tell more, but only to who has read them: a layout
+// that depended on which of them are at hand would be another one after a restart, and what was cached by the first would be of no use.
 func (p *plan) orc(ps *orc.Postscript, r io.ReaderAt) (*Layout, error) {
 	p.format, p.first = ORC, int64(len(orc.Magic))
 	if err := p.foot(ps.Before(), ps.Size); err != nil {
@@ -44,7 +43,7 @@ func (p *plan) orc(ps *orc.Postscript, r io.ReaderAt) (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.streams(ps, stripes, &pageReader{r: r, layout: l, start: -1}) {
+	if p.streams(ps, stripes) {
 		return p.build()
 	}
 	return l, nil
@@ -67,14 +66,14 @@ func (p *plan) stripe(i int, s *orc.Stripe) error {
 	return nil
 }
 
-// streams replaces the extents of the stripes whose footers are at hand and make sense by those of their streams. It reports whether there are any, and
+// streams replaces the extents of the stripes whose footers are in the tail and make sense by those of their streams. It reports whether there are any, and
 // leaves the plan as it was if the result would not be sound.
-func (p *plan) streams(ps *orc.Postscript, stripes []orc.Stripe, pages *pageReader) bool {
+func (p *plan) streams(ps *orc.Postscript, stripes []orc.Stripe) bool {
 	before := p.extents
 	p.extents = make([]extent, 0, len(before)*2)
 	known := false
 	for i := range stripes {
-		ok, err := p.stripeStreams(ps, &stripes[i], pages)
+		ok, err := p.stripeStreams(ps, &stripes[i])
 		if !ok && err == nil {
 			err = p.stripe(i, &stripes[i])
 		}
@@ -91,17 +90,14 @@ func (p *plan) streams(ps *orc.Postscript, stripes []orc.Stripe, pages *pageRead
 	return true
 }
 
-// stripeStreams takes in a stripe by its footer. ok is false, and nothing is taken in, if that is not at hand or does not fit the stripe.
-func (p *plan) stripeStreams(ps *orc.Postscript, s *orc.Stripe, pages *pageReader) (ok bool, err error) {
+// stripeStreams takes in a stripe by its footer. ok is false, and nothing is taken in, if that is not in the tail or does not fit the stripe.
+func (p *plan) stripeStreams(ps *orc.Postscript, s *orc.Stripe) (ok bool, err error) {
 	index, data := s.Offset+s.Index, s.Offset+s.Index+s.Data
 	end := data + s.Footer
-	if s.Footer <= 0 || s.Footer > maxStripeFooter {
+	if s.Footer == 0 || data < p.tailStart {
 		return false, nil
 	}
-	footer, ok := pages.read(data, end, p)
-	if !ok {
-		return false, nil
-	}
+	footer := p.tail[data-p.tailStart : end-p.tailStart]
 	own := p.scratch[:0]
 	at, column := s.Offset, int64(-1)
 	err = ps.ReadStripeFooter(footer, func(st orc.Stream) error {

@@ -32,6 +32,9 @@ for compression in "uncompressed", "zlib", "snappy", "lz4", "zstd":
         for _ in range(3):  # stripes end where a column's buffer of 64 KiB is full
             w.write(batch(6000).select(["id", "s"]) if compression == "zstd" else batch(1000))
 orc.write_table(pa.table({"a": pa.array([], pa.int64())}), "pyarrow_empty.orc")
+with orc.ORCWriter("pyarrow_large.orc", compression="uncompressed", stripe_size=128 << 10, batch_size=9000) as w:  # two stripes, larger than what is cached as one page
+    for start in 0, 9000:
+        w.write(pa.table({"n": list(range(9000)), "s": ["%012d" % i for i in range(start, start + 9000)], "t": ["%08d" % i for i in range(start, start + 9000)]}))
 spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
 for compression in "zlib", "snappy", "lzo":
     (spark.range(4000).selectExpr("id", "concat('v', id % 50) as s", "(id * 7919) % 100 as k", "rand(1) as d", "array(id, id + 1) as l").coalesce(1)
