@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,63 +20,148 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alio-lake/alio/cmd/alio/bench"
 	"github.com/alio-lake/alio/cmd/alio/bench/load"
 	"github.com/alio-lake/alio/cmd/alio/bench/proc"
 )
 
-//go:embed alluxio/pom.xml alluxio/jars.lock alluxio/AlluxioGet.java
-var alluxioFiles embed.FS
+//go:embed java
+var javaFiles embed.FS
 
 // copyDependencies puts the jars of a pom into a folder; the plugin's version is pinned like everything else.
 const copyDependencies = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 
+// clientSources is where the sources of Alio's Java client lie, which need no other library.
+const clientSources = "../../presto-plugin-bridge/client/src/main/java"
+
 // alluxioPages are the page sizes that are tried for each cell; 1 MiB is its default.
 var alluxioPages = []int{1 << 20, 64 << 10}
 
-// placesPerReader is how many reads are drawn for each reader; Alluxio's process reads them over and over.
+// placesPerReader is how many reads are drawn for each reader; a JVM reads them over and over.
 const placesPerReader = 1 << 16
 
-// addAlluxio compiles AlluxioGet.java and starts it once for each page size.
+// addAlluxio starts Alluxio's cache once for each page size.
 func addAlluxio(ctx context.Context, o options, data load.Data, dir string, f *field) error {
-	java, classPath, err := alluxioProgram(ctx, dir)
+	jars, err := alluxioJars(ctx)
 	if err != nil {
 		return fmt.Errorf("%w\n(leave Alluxio out with -peers)", err)
 	}
-	p := peer{name: peerAlluxio, inProcess: true, what: "Alluxio 2.9.6 LocalCacheManager.get inside the JVM, a file for each page, no sums (best of pages of 1 MiB and 64 KiB)"}
+	p, err := newJavaProgram(ctx, dir, "AlluxioGet", filepath.Join(jars, "*"))
+	if err != nil {
+		return err
+	}
+	ways := map[string][]string{}
 	for _, page := range alluxioPages {
 		home := filepath.Join(dir, "alluxio-"+strconv.Itoa(page))
-		if err := os.MkdirAll(filepath.Join(home, "cache", "LOCAL"), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(home, "LOCAL"), 0o700); err != nil {
 			return err
 		}
-		a, err := startAlluxio(ctx, java, classPath, home, data, page)
-		if err != nil {
-			return err
-		}
-		f.onClose(func() error { a.child.Kill(); return nil })
-		cell := cellOf(o, data, min(1<<20, int(data.ObjectSize)), 2, 0)
-		cell.Duration = max(cell.Duration, time.Second) // for its compiler to have seen the code
-		for _, cell.Bytes = range o.bytes {
-			if _, err := a.run(ctx, cell); err != nil {
-				return fmt.Errorf("alluxio: %w", err)
+		ways[fmt.Sprintf("pages of %d KiB", page>>10)] = []string{home, strconv.Itoa(page)}
+	}
+	return p.add(ctx, o, data, f, peer{name: peerAlluxio, what: "Alluxio 2.9.6 LocalCacheManager.get inside the JVM, a file for each page, no sums (best of pages of 1 MiB and 64 KiB)"}, ways)
+}
+
+// addJava starts Alio's Java client beside a warm sidecar, reading and, apart, mapping the segments.
+func addJava(ctx context.Context, o options, data load.Data, dir string, s *bench.Sidecar, f *field) error {
+	p, err := newJavaProgram(ctx, dir, "AlioGet", clientSources)
+	if err != nil {
+		return err
+	}
+	for _, one := range []struct{ name, way, what string }{
+		{peerJava, "read", "Alio's Java client inside the JVM: reads the segments itself and checks their sums"},
+		{peerJavaMapped, "mapped", "the same with the segments mapped, which is opt-in"},
+	} {
+		if slices.Contains(o.peers, one.name) {
+			if err := p.add(ctx, o, data, f, peer{name: one.name, what: one.what}, map[string][]string{"": {s.Socket, s.Dir, bench.Mount, one.way}}); err != nil {
+				return err
 			}
 		}
-		p.setups = append(p.setups, setup{fmt.Sprintf("pages of %d KiB", page>>10), a.run})
 	}
-	f.add(p)
 	return nil
 }
 
-// alluxio is a JVM with a warm cache.
-type alluxio struct {
-	child *proc.Process
-	in    io.Writer
-	out   *bufio.Reader
-	home  string
+// addChannel starts the least that reads and sums in a JVM.
+func addChannel(ctx context.Context, o options, data load.Data, dir string, f *field) error {
+	p, err := newJavaProgram(ctx, dir, "ChannelGet", "")
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, "flat-java")
+	if err := writeFlat(file, data); err != nil {
+		return err
+	}
+	return p.add(ctx, o, data, f, peer{name: peerChannel, what: "a bare FileChannel of a flat file and the JDK's CRC32C, in a JVM: no look-up, no header"}, map[string][]string{"": {file}})
 }
 
-func startAlluxio(ctx context.Context, java, classPath, home string, data load.Data, page int) (*alluxio, error) {
-	cmd := exec.Command(java, "-Xms1g", "-Xmx1g", "-cp", classPath, "AlluxioGet", filepath.Join(home, "cache"), strconv.FormatInt(data.Size, 10),
-		strconv.FormatInt(data.ObjectSize, 10), strconv.FormatUint(data.Seed, 10), strconv.Itoa(page))
+// javaProgram is one of the programs in java/, compiled.
+type javaProgram struct {
+	java, class, classPath, dir string
+}
+
+// newJavaProgram compiles a program. with is what it needs: jars ("…/*"), a folder of sources, or nothing.
+func newJavaProgram(ctx context.Context, dir, class, with string) (*javaProgram, error) {
+	home, err := javaHome()
+	if err != nil {
+		return nil, err
+	}
+	p := &javaProgram{java: filepath.Join(home, "bin", "java"), class: class, classPath: filepath.Join(dir, class), dir: dir}
+	if err := os.MkdirAll(p.classPath, 0o700); err != nil {
+		return nil, err
+	}
+	args := []string{"-nowarn", "-d", p.classPath, "-sourcepath", p.classPath}
+	switch {
+	case strings.HasSuffix(with, "*"):
+		args = append(args, "-cp", with)
+		p.classPath += ":" + with
+	case with != "":
+		args[len(args)-1] += ":" + with
+	}
+	for _, name := range []string{"Get.java", class + ".java"} {
+		text, err := javaFiles.ReadFile("java/" + name)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, class, name), text, 0o600)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	_, err = output(ctx, filepath.Join(home, "bin", "javac"), append(args, filepath.Join(dir, class, class+".java"))...)
+	return p, err
+}
+
+// add starts the program once for each way, warms its compiler, and adds a peer of these set-ups. A way's arguments follow the data set's.
+func (p *javaProgram) add(ctx context.Context, o options, data load.Data, f *field, one peer, ways map[string][]string) error {
+	one.inProcess = true
+	for _, way := range slices.Sorted(maps.Keys(ways)) {
+		j, err := p.start(ctx, data, filepath.Join(p.dir, p.class+"-places-"+strconv.Itoa(len(f.peers))+"-"+strconv.Itoa(len(one.setups))), ways[way])
+		if err != nil {
+			return err
+		}
+		f.onClose(func() error { j.child.Kill(); return nil })
+		cell := cellOf(o, data, min(1<<20, int(data.ObjectSize)), 2, 0)
+		cell.Duration = max(cell.Duration, time.Second) // for its compiler to have seen the code
+		for _, cell.Bytes = range o.bytes {
+			if _, err := j.run(ctx, cell); err != nil {
+				return fmt.Errorf("%s: %w", one.name, err)
+			}
+		}
+		one.setups = append(one.setups, setup{way, j.run})
+	}
+	f.add(one)
+	return nil
+}
+
+// jvm is a JVM with a warm cache.
+type jvm struct {
+	child  *proc.Process
+	in     io.Writer
+	out    *bufio.Reader
+	places string // the file that tells what is read
+}
+
+func (p *javaProgram) start(ctx context.Context, data load.Data, places string, args []string) (*jvm, error) {
+	cmd := exec.Command(p.java, append([]string{"-Xms1g", "-Xmx1g", "-cp", p.classPath, p.class, strconv.FormatInt(data.Size, 10),
+		strconv.FormatInt(data.ObjectSize, 10), strconv.FormatUint(data.Seed, 10)}, args...)...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -85,25 +171,25 @@ func startAlluxio(ctx context.Context, java, classPath, home string, data load.D
 		return nil, err
 	}
 	cmd.Stdout = w
-	a := &alluxio{in: in, out: bufio.NewReader(r), home: home}
-	a.child, err = proc.Start(ctx, cmd, nil)
+	j := &jvm{in: in, out: bufio.NewReader(r), places: places}
+	j.child, err = proc.Start(ctx, cmd, nil)
 	w.Close()
 	if err != nil {
 		return nil, err
 	}
 	var ready struct{ Ready bool }
-	if err := a.answer(ctx, &ready); err != nil || !ready.Ready {
-		a.child.Kill()
-		return nil, fmt.Errorf("alluxio did not start: %w; the end of its output:\n%s", err, a.child.Output())
+	if err := j.answer(ctx, &ready); err != nil || !ready.Ready {
+		j.child.Kill()
+		return nil, fmt.Errorf("%s did not start: %w; the end of its output:\n%s", p.class, err, j.child.Output())
 	}
-	return a, nil
+	return j, nil
 }
 
 // answer reads a line of JSON from the process; what else it prints is passed over.
-func (a *alluxio) answer(ctx context.Context, v any) error {
-	defer context.AfterFunc(ctx, a.child.Kill)() // ends the read
+func (j *jvm) answer(ctx context.Context, v any) error {
+	defer context.AfterFunc(ctx, j.child.Kill)() // ends the read
 	for {
-		line, err := a.out.ReadBytes('\n')
+		line, err := j.out.ReadBytes('\n')
 		if err != nil {
 			return errors.Join(ctx.Err(), err)
 		}
@@ -113,16 +199,15 @@ func (a *alluxio) answer(ctx context.Context, v any) error {
 	}
 }
 
-func (a *alluxio) run(ctx context.Context, cell load.Cell) (s sample, err error) {
-	file := filepath.Join(a.home, "places")
-	if err := writePlaces(file, cell); err != nil {
+func (j *jvm) run(ctx context.Context, cell load.Cell) (s sample, err error) {
+	if err := writePlaces(j.places, cell); err != nil {
 		return s, err
 	}
-	before, err := proc.CPU(a.child.PID())
+	before, err := proc.CPU(j.child.PID())
 	if err != nil {
 		return s, err
 	}
-	if _, err := fmt.Fprintf(a.in, "%d %d %d %s\n", cell.Bytes, cell.Readers, cell.Duration.Milliseconds(), file); err != nil {
+	if _, err := fmt.Fprintf(j.in, "%d %d %d %s\n", cell.Bytes, cell.Readers, cell.Duration.Milliseconds(), j.places); err != nil {
 		return s, err
 	}
 	var r struct {
@@ -132,13 +217,13 @@ func (a *alluxio) run(ctx context.Context, cell load.Cell) (s sample, err error)
 		P99   float64 `json:"p99_us"`
 		GB    float64 `json:"gb_per_s"`
 	}
-	if err := a.answer(ctx, &r); err != nil {
-		return s, fmt.Errorf("%w; the end of its output:\n%s", err, a.child.Output())
+	if err := j.answer(ctx, &r); err != nil {
+		return s, fmt.Errorf("%w; the end of its output:\n%s", err, j.child.Output())
 	}
 	if r.Error != "" {
 		return s, errors.New(r.Error)
 	}
-	after, err := proc.CPU(a.child.PID())
+	after, err := proc.CPU(j.child.PID())
 	return sample{r.P50, r.P99, r.GB, (after - before).Seconds() / (float64(r.Reads*int64(cell.Bytes)) / 1e9)}, err
 }
 
@@ -157,32 +242,6 @@ func writePlaces(file string, cell load.Cell) error {
 	return os.WriteFile(file, b, 0o600)
 }
 
-// alluxioProgram fetches the jars, compiles the program, and returns a java command with the class path.
-func alluxioProgram(ctx context.Context, dir string) (java, classPath string, err error) {
-	home, err := javaHome()
-	if err != nil {
-		return "", "", err
-	}
-	jars, err := alluxioJars(ctx)
-	if err != nil {
-		return "", "", err
-	}
-	source := filepath.Join(dir, "AlluxioGet.java")
-	text, err := alluxioFiles.ReadFile("alluxio/AlluxioGet.java")
-	if err == nil {
-		err = os.WriteFile(source, text, 0o600)
-	}
-	if err != nil {
-		return "", "", err
-	}
-	classes := filepath.Join(dir, "classes")
-	jarPath := filepath.Join(jars, "*")
-	if _, err := output(ctx, filepath.Join(home, "bin", "javac"), "-nowarn", "-cp", jarPath, "-d", classes, source); err != nil {
-		return "", "", err
-	}
-	return filepath.Join(home, "bin", "java"), classes + ":" + jarPath, nil
-}
-
 // javaHome finds a JDK: JAVA_HOME, else the last of the system's that has a compiler.
 func javaHome() (string, error) {
 	homes, _ := filepath.Glob("/usr/lib/jvm/*")
@@ -196,12 +255,12 @@ func javaHome() (string, error) {
 			return h, nil
 		}
 	}
-	return "", errors.New("no JDK (17 or newer), which compiles the program that drives Alluxio: set JAVA_HOME, or apt-get install openjdk-17-jdk-headless")
+	return "", errors.New("no JDK (17 or newer), which compiles the programs that read inside a JVM: set JAVA_HOME, or apt-get install openjdk-17-jdk-headless")
 }
 
 // alluxioJars is a folder with exactly the jars of jars.lock, fetched by mvn if it is not there.
 func alluxioJars(ctx context.Context) (string, error) {
-	lock, err := alluxioFiles.ReadFile("alluxio/jars.lock")
+	lock, err := javaFiles.ReadFile("java/jars.lock")
 	if err != nil {
 		return "", err
 	}
@@ -224,7 +283,7 @@ func alluxioJars(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(tmp)
-	pom, err := alluxioFiles.ReadFile("alluxio/pom.xml")
+	pom, err := javaFiles.ReadFile("java/pom.xml")
 	if err == nil {
 		err = os.WriteFile(filepath.Join(tmp, "pom.xml"), pom, 0o600)
 	}
