@@ -15,7 +15,7 @@ const MaxFooter = 64 << 20
 
 // chunkBytes is about what half a chunk with statistics takes in a footer: a first guess at the number of extents. Writers are seen
 // to take 100 to 200 bytes a chunk.
-const chunkBytes = 64
+const chunkBytes = 48
 
 // Errors of Derive; test with errors.Is. After any of them but *NeedError the caller stays with Provisional.
 var (
@@ -153,12 +153,11 @@ func (p *plan) footer(r io.ReaderAt) ([]byte, error) {
 	}
 	n := partsOf(p.footerStart, p.tailStart)
 	second := partStart(p.footerStart, p.tailStart, n, 1)
-	first, err := readPage(r, p.footerStart, second)
-	if err != nil {
+	footer := make([]byte, second-p.footerStart, second-p.footerStart+TailSize)
+	if err := readInto(r, footer, p.footerStart); err != nil {
 		return nil, err
 	}
-	footer := make([]byte, p.size-p.footerStart)
-	copy(footer, first)
+	footer = append(footer, make([]byte, p.size-second)...) // in place, if the first page is all but the tail
 	copy(footer[p.tailStart-p.footerStart:], p.tail)
 	for i, at := int64(1), second; i < n; i++ {
 		next := partStart(p.footerStart, p.tailStart, n, i+1)

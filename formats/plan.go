@@ -143,7 +143,9 @@ func (p *plan) layout(r io.ReaderAt) (*Layout, error) {
 // arrange sorts the extents, ends those of unknown length, refuses overlaps, joins neighbouring page indexes, and drops what lies in
 // the tail: there the tail wins.
 func (p *plan) arrange() error {
-	slices.SortFunc(p.extents, func(a, b extent) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end)) })
+	if order := func(a, b extent) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end)) }; !slices.IsSortedFunc(p.extents, order) {
+		slices.SortFunc(p.extents, order)
+	}
 	kept := p.extents[:0]
 	var end int64
 	for i, e := range p.extents {

@@ -129,11 +129,15 @@ func (d *decoder) columns(typ byte, g int, c *Chunk, visit func(*Chunk) error) e
 // columnChunk reads a ColumnChunk. known is false if its bytes are elsewhere or its metadata is not readable.
 func (d *decoder) columnChunk(c *Chunk) (known bool, err error) {
 	elsewhere := false
-	err = d.fields(func(id int, typ byte) (err error) {
-		switch id {
+	for id := 0; ; {
+		next, typ, err := d.field(id)
+		if err != nil || typ == typeStop {
+			return known && !elsewhere, err
+		}
+		switch next {
 		case 1: // file_path; some writers set it to "" for this file
 			if typ != typeBinary {
-				return d.corrupt("file_path of wire type %d", typ)
+				return false, d.corrupt("file_path of wire type %d", typ)
 			}
 			var n int
 			n, err = d.binary()
@@ -152,9 +156,11 @@ func (d *decoder) columnChunk(c *Chunk) (known bool, err error) {
 		default:
 			err = d.skip(typ)
 		}
-		return err
-	})
-	return known && !elsewhere, err
+		if err != nil {
+			return false, err
+		}
+		id = next
+	}
 }
 
 // columnMetaData reads a ColumnMetaData.
@@ -163,8 +169,15 @@ func (d *decoder) columnMetaData(typ byte, c *Chunk) error {
 		return d.corrupt("meta_data of wire type %d", typ)
 	}
 	hasSize, hasData := false, false
-	err := d.fields(func(id int, typ byte) (err error) {
-		switch id {
+	for id := 0; ; {
+		next, typ, err := d.field(id)
+		if err != nil {
+			return err
+		}
+		if typ == typeStop {
+			break
+		}
+		switch next {
 		case 7:
 			hasSize = true
 			c.CompressedSize, err = d.integer(typ)
@@ -180,10 +193,10 @@ func (d *decoder) columnMetaData(typ byte, c *Chunk) error {
 		default:
 			err = d.skip(typ)
 		}
-		return err
-	})
-	if err != nil {
-		return err
+		if err != nil {
+			return err
+		}
+		id = next
 	}
 	if !hasSize || !hasData {
 		return d.corrupt("column %d of row group %d has no size or no data page", c.Column, c.RowGroup)
