@@ -97,3 +97,102 @@ func skipList(b []byte, pos, depth int) int {
 	}
 	return pos
 }
+
+// chunkFast reads a plain ColumnChunk into c, which is zero but for its ordinals, and returns where the next one starts; -1 where anything is unusual:
+// columnChunk then goes the careful way from the same place.
+func chunkFast(b []byte, pos int, c *Chunk) int {
+	known := false
+	for id := 0; pos >= 0 && pos < len(b); {
+		h := b[pos]
+		pos++
+		if h == typeStop {
+			if !known {
+				return -1
+			}
+			return pos
+		}
+		if h>>4 == 0 {
+			return -1
+		}
+		id += int(h >> 4)
+		switch {
+		case id == 3 && h&0x0f == typeStruct && !known:
+			known = true
+			pos = metaDataFast(b, pos, c)
+		case id == 4 && h&0x0f == typeI64:
+			c.OffsetIndexOffset, pos = number(b, pos)
+		case id == 5 && h&0x0f == typeI32:
+			c.OffsetIndexLength, pos = number(b, pos)
+		case id == 6 && h&0x0f == typeI64:
+			c.ColumnIndexOffset, pos = number(b, pos)
+		case id == 7 && h&0x0f == typeI32:
+			c.ColumnIndexLength, pos = number(b, pos)
+		case id == 1 || id >= 3 && id <= 7: // a path, or a field of another type than it should be
+			return -1
+		default:
+			pos = skipFast(b, pos, h&0x0f, fastDepth)
+		}
+	}
+	return -1
+}
+
+// metaDataFast reads a plain ColumnMetaData.
+func metaDataFast(b []byte, pos int, c *Chunk) int {
+	has := 0
+	for id := 0; pos >= 0 && pos < len(b); {
+		h := b[pos]
+		pos++
+		if h == typeStop {
+			if has != 1<<7|1<<9 {
+				return -1
+			}
+			return pos
+		}
+		if h>>4 == 0 {
+			return -1
+		}
+		id += int(h >> 4)
+		if h&0x0f == typeI64 || h&0x0f == typeI32 {
+			var v int64
+			if v, pos = number(b, pos); pos < 0 {
+				return -1
+			}
+			switch id {
+			case 7:
+				c.CompressedSize = v
+				has |= 1 << 7
+			case 9:
+				c.DataPageOffset = v
+				has |= 1 << 9
+			case 11:
+				c.DictionaryPageOffset = v
+			case 14:
+				c.BloomFilterOffset = v
+			case 15:
+				c.BloomFilterLength = v
+			}
+			continue
+		}
+		switch id {
+		case 7, 9, 11, 14, 15:
+			return -1
+		}
+		pos = skipFast(b, pos, h&0x0f, fastDepth)
+	}
+	return -1
+}
+
+// number reads a zigzag number of up to nine bytes; -1 for its end if it is longer, or cut.
+func number(b []byte, pos int) (v int64, next int) {
+	var u uint64
+	for shift := uint(0); pos < len(b) && shift < 7*(maxVarint-1); shift += 7 {
+		x := b[pos]
+		pos++
+		if x < 0x80 {
+			u |= uint64(x) << shift
+			return int64(u>>1) ^ -int64(u&1), pos
+		}
+		u |= uint64(x&0x7f) << shift
+	}
+	return 0, -1
+}

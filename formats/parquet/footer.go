@@ -112,9 +112,14 @@ func (d *decoder) columns(typ byte, g int, c *Chunk, visit func(*Chunk) error) e
 	}
 	for i := range n {
 		*c = Chunk{RowGroup: g, Column: i}
-		known, err := d.columnChunk(c)
-		if err != nil {
-			return err
+		known := true
+		if next := chunkFast(d.b, d.pos, c); next >= 0 {
+			d.pos = next
+		} else {
+			*c = Chunk{RowGroup: g, Column: i}
+			if known, err = d.columnChunk(c); err != nil {
+				return err
+			}
 		}
 		if !known {
 			continue
