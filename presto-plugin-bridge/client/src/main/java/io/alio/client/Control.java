@@ -21,6 +21,7 @@ final class Control {
         }
     }
 
+    private static final String SERVICE = "alio.v1.Sidecar";
     private static final int MAX_ANSWER = 64 << 20; // an OpenReply for a large batch
     private static final long CONNECT = 250_000_000; // for the first call over a connection, besides
     private static final long DOUBT_AGAIN = 500_000_000; // after a probe that was answered
@@ -43,7 +44,7 @@ final class Control {
         this.counters = counters;
         this.warnings = warnings;
         Endpoint e = options.isSocket() ? Endpoint.unix(options.address()) : Endpoint.tcp(options.address());
-        channel = new Channel(e, "alio.v1.Sidecar", options.token(), options.backoffNanos());
+        channel = new Channel(e, SERVICE, options.token(), options.backoffNanos());
         breaker = new Breaker(options.backoffNanos());
         control = new Patience(options.controlNanos(), false, false);
         optional = new Patience(options.controlNanos(), false, true);
@@ -62,7 +63,11 @@ final class Control {
     /** Makes a call that is answered by one message. */
     byte[] call(String method, byte[] request, Patience p) throws Failure {
         MessageSink sink = new MessageSink(MAX_ANSWER);
-        call(method, request, sink, p);
+        try {
+            call(method, request, sink, p);
+        } catch (Failure e) {
+            throw e.reason() == Unavailable.UNSUPPORTED && (method.equals("Status") || method.equals("Open")) ? foreign(e) : e;
+        }
         return sink.message();
     }
 
@@ -170,6 +175,14 @@ final class Control {
         warnings.warn("unreachable", why + " (" + options.address() + "). What is not read locally is read by the engine's own file system until it answers. "
                 + "Is the sidecar running there, and is that the address of its gRPC door?");
         throw unavailable(why);
+    }
+
+    /** Every sidecar of this version of the API has these methods: one that has not is as good as none. (What one file's origin cannot do, it says of that file.) */
+    private Failure foreign(Failure e) {
+        String why = e.getMessage() + " (this client speaks " + SERVICE + ")";
+        warnings.warn("api", options.address() + " speaks another version of the API: " + why + ". What is not read locally is read by the engine's own file system. "
+                + "Install the client of the sidecar's release, or a sidecar of the client's");
+        return unavailable(why);
     }
 
     private Failure unavailable(String why) {
