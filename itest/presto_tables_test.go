@@ -3,6 +3,8 @@ package itest
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"hash/crc32"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -54,7 +56,9 @@ func (s *prestoStage) hudi(ctx context.Context, t *testing.T) {
 	files := map[string][]byte{
 		base: onlyFile(t, filepath.Join(s.meta, "here", "item")),
 		".hoodie/hoodie.properties": []byte("hoodie.table.name=item\nhoodie.table.type=COPY_ON_WRITE\nhoodie.table.version=6\nhoodie.timeline.layout.version=1\n" +
-			"hoodie.table.base.file.format=PARQUET\nhoodie.archivelog.folder=archived\n"),
+			"hoodie.table.base.file.format=PARQUET\nhoodie.archivelog.folder=archived\n" +
+			fmt.Sprintf("hoodie.table.checksum=%d\n", crc32.ChecksumIEEE([]byte(".item")))), // of database and table
+
 		".hoodie/" + instant + ".commit": []byte(`{"partitionToWriteStats":{"":[{"fileId":"11111111-2222-3333-4444-555555555555-0","path":"` + base +
 			`","prevCommit":"null","partitionPath":""}]},"compacted":false,"extraMetadata":{},"operationType":"BULK_INSERT"}`),
 	}
