@@ -26,11 +26,10 @@ type prestoCluster struct {
 // clusterFiles is how many files the table has that they read: so many that each worker has some, whatever the hashes.
 const clusterFiles = 8
 
-func startCluster(ctx context.Context, t *testing.T) *prestoCluster {
+func startCluster(ctx context.Context, t *testing.T, jar string) *prestoCluster {
 	t.Helper()
-	jar, err := harness.PrestoBridge(ctx, t.Logf)
-	need(t, err)
 	c := &prestoCluster{prestoStage: prestoStage{store: harness.S3(t), meta: filepath.Join(t.TempDir(), "metastore"), begun: time.Now()}}
+	var err error
 	c.origin, err = s3proxy.Start(s3proxy.Options{Target: c.store.Endpoint})
 	need(t, err)
 	t.Cleanup(func() { _ = c.origin.Close() }) // never fails
@@ -113,9 +112,10 @@ func (c *prestoCluster) counters(ctx context.Context, t *testing.T, node int) ma
 // A coordinator with two workers, each with a sidecar of its own: the rows are those of the stock connector, a file's splits go to the worker that has read it
 // before, and so the second run makes no data request. One worker's sidecar is lost: that worker reads by itself and the other does not.
 func TestPrestoCluster(t *testing.T) {
+	jar := prestoParts(t, "hive-hadoop2", "tpcds")
 	ctx, cancel := context.WithTimeout(context.Background(), prestoDeadline)
 	defer cancel()
-	c := startCluster(ctx, t)
+	c := startCluster(ctx, t, jar)
 	c.table(ctx, t, "many")
 	want, straight, _ := c.run(ctx, t, "stock", "s3_many")
 	first, cold, placed := c.run(ctx, t, "alio", "s3a_many")

@@ -48,12 +48,25 @@ const prestoFreshness = `freshness:
     - {path: "lake/now/**", answers: [object], max_age: 0s}
 `
 
-func startPresto(ctx context.Context, t *testing.T) *prestoStage {
+// prestoParts fetches what a Presto with these plugins is made of, which on a new machine may take longer than a test may, and builds the bridge.
+func prestoParts(t *testing.T, plugins ...string) (jar string) {
 	t.Helper()
-	jar, err := harness.PrestoBridge(ctx, t.Logf)
+	_, err := harness.PrestoLib(t.Context(), t.Logf)
 	need(t, err)
+	for _, plugin := range plugins {
+		_, err := harness.PrestoPluginJars(t.Context(), plugin, t.Logf)
+		need(t, err)
+	}
+	jar, err = harness.PrestoBridge(t.Context(), t.Logf)
+	need(t, err)
+	return jar
+}
+
+func startPresto(ctx context.Context, t *testing.T, jar string) *prestoStage {
+	t.Helper()
 	s := &prestoStage{store: harness.S3(t), hdfs: harness.NewHDFS(t, harness.HDFSOptions{BlockSize: hdfsBlock}), meta: filepath.Join(t.TempDir(), "metastore"),
 		socket: filepath.Join(t.TempDir(), "alio.sock"), begun: time.Now()}
+	var err error
 	s.origin, err = s3proxy.Start(s3proxy.Options{Target: s.store.Endpoint})
 	need(t, err)
 	t.Cleanup(func() { _ = s.origin.Close() }) // never fails
@@ -107,22 +120,20 @@ func (s *prestoStage) catalogs(t *testing.T) map[string]map[string]string {
 		all["stock_"+connector] = prestoConnector(stock, connector)
 		through(connector, connector, nil)
 	}
+	// Hudi's library copies Hadoop's configuration, which by default is a view in 0.287 that it sees nothing in: "No FileSystem for scheme: s3". The bridge's is none.
+	all["stock_hudi"]["hive.copy-on-first-write-configuration-enabled"] = "false"
 	for name, settings := range s.badSettings(t) {
 		through(name, "hive-hadoop2", settings)
 	}
 	return all
 }
 
-// prestoConnector is a catalog with another connector, without what that one does not know, and with what it needs: Hudi's library copies Hadoop's
-// configuration, which by default is a view in 0.287 that it sees nothing in ("No FileSystem for scheme: s3", without the bridge).
+// prestoConnector is a catalog with another connector, and without what that one does not know.
 func prestoConnector(catalog map[string]string, connector string) map[string]string {
 	c := maps.Clone(catalog)
 	c["connector.name"] = connector
 	if connector == "delta" || connector == "hudi" {
 		delete(c, "hive.allow-drop-table")
-	}
-	if connector == "hudi" {
-		c["hive.copy-on-first-write-configuration-enabled"] = "false"
 	}
 	return c
 }
@@ -180,10 +191,11 @@ func (s *prestoStage) rows(ctx context.Context, t *testing.T, text, catalog, sch
 }
 
 func TestPresto(t *testing.T) {
+	texts := prestoTexts(t.Context(), t)
+	jar := prestoParts(t, "hive-hadoop2", "delta", "hudi", "tpcds")
 	ctx, cancel := context.WithTimeout(context.Background(), prestoDeadline)
 	defer cancel()
-	texts := prestoTexts(ctx, t)
-	s := startPresto(ctx, t)
+	s := startPresto(ctx, t, jar)
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		s.copyTables(ctx, t, name)
 		t.Run(name, func(t *testing.T) { s.sameRows(ctx, t, name, texts[name]) })
