@@ -30,12 +30,12 @@ func (s *prestoStage) tableFormat(ctx context.Context, t *testing.T, connector, 
 	if cold.DataGETs == 0 || cold.DataGETs > stock.DataGETs || warm.DataGETs > 0 {
 		t.Errorf("%s: %d data GETs by the stock connector, %d by the bridge, %d when repeated", connector, stock.DataGETs, cold.DataGETs, warm.DataGETs)
 	}
-	if after["LocalBytes"] == before["LocalBytes"] || after["BypassedBytes"]+after["BypassedFiles"] > 0 {
+	if after["ReadBytes"] == before["ReadBytes"] || after["BypassedBytes"]+after["BypassedFiles"] > 0 {
 		t.Errorf("%s: the repeated run read by other ways, before %v, after %v", connector, before, after)
 	}
-	t.Logf("  %s: requests for metadata (GET, HEAD, LIST, answered 404) and data: stock %d and %d, cold %d and %d, repeated %d and %d; of segments then %.0f bytes", connector,
+	t.Logf("  %s: requests for metadata (GET, HEAD, LIST, answered 404) and data: stock %d and %d, cold %d and %d, repeated %d and %d; then %.0f bytes of segments and %.0f sent by the sidecar", connector,
 		stock.Requests-stock.DataGETs, stock.DataGETs, cold.Requests-cold.DataGETs, cold.DataGETs, warm.Requests-warm.DataGETs, warm.DataGETs,
-		after["LocalBytes"]-before["LocalBytes"])
+		after["LocalBytes"]-before["LocalBytes"], after["SidecarBytes"]-before["SidecarBytes"])
 	return want
 }
 
