@@ -3,6 +3,7 @@ package itest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -81,7 +82,8 @@ func (s *prestoStage) midQuery(ctx context.Context, t *testing.T, text string) {
 			s.settle(ctx, t, copied)
 		}
 	}
-	for name, all := range took {
+	for _, name := range slices.Sorted(maps.Keys(took)) {
+		all := took[name]
 		slices.Sort(all)
 		t.Logf("  %s: %d queries with the right rows; median %.1f s, slowest %.1f s", name, len(all), all[len(all)/2].Seconds(), all[len(all)-1].Seconds())
 	}
