@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// trinoPlugins are what is kept of Trino's plugins: 410 MB instead of 896 with all of them. A server loads those it is given.
-var trinoPlugins = []string{"hive", "tpcds", "delta-lake", "hudi", "tpch", "memory"}
+// trinoPlugins are what is kept of Trino's plugins: 500 MB instead of 896 with all of them. A server loads those it is given.
+var trinoPlugins = []string{"hive", "tpcds", "delta-lake", "hudi", "iceberg", "jmx", "tpch", "memory"}
 
 // TrinoHome is the folder of the unpacked Trino server under CacheDir, fetched and unpacked if it is not there. The archive is
 // removed after that: the stamp inside the folder says which archive it came from and what it must hold.
@@ -28,7 +28,7 @@ func TrinoHome(ctx context.Context, logf Logf) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	home := filepath.Join(cache, fmt.Sprintf("%s-%s-%s", a.Name, a.Version, a.SHA256[:12]))
+	home := filepath.Join(cache, fmt.Sprintf("%s-%s-%s-%s", a.Name, a.Version, a.SHA256[:12], shortHash(strings.Join(trinoPlugins, " ")))) // another list, another folder
 	if err := checkTree(home, a.SHA256); err == nil {
 		return home, nil
 	}
