@@ -83,7 +83,7 @@ final class Control {
             counters.notTried.increment();
             throw unavailable(breaker.last() + "; it is tried again in " + wait / 1_000_000 + " ms");
         }
-        if (open && p.doubt) { // whoever has another way does not wait for what the trial finds
+        if (open && (p.doubt || p.optional)) { // whoever has another way does not wait for what the trial finds
             counters.notTried.increment();
             tryInBackground();
             throw unavailable(breaker.last() + "; it is being tried again");
