@@ -46,8 +46,8 @@ func TestTrinoCluster(t *testing.T) {
 	})
 	s := &bridgeStage{s3: store, origin: origin, trino: trino}
 	s.rows(ctx, t, "hive", "CREATE SCHEMA ${database}.${schema}")
-	s.rows(ctx, t, "hive", fmt.Sprintf("CREATE TABLE ${database}.${schema}.store_sales WITH (format = 'PARQUET', bucketed_by = ARRAY['ss_item_sk'], bucket_count = %d, external_location = 's3://%s/tables/store_sales') AS SELECT * FROM tpcds.tiny.store_sales",
-		files, store.Bucket))
+	s.rows(ctx, t, "hive", fmt.Sprintf("CREATE TABLE ${database}.${schema}.store_sales WITH (format = 'PARQUET', bucketed_by = ARRAY['ss_item_sk'], bucket_count = %d, "+
+		"external_location = 's3://%s/tables/store_sales') AS SELECT * FROM tpcds.tiny.store_sales", files, store.Bucket))
 	want, _, stock := s.measured(ctx, t, "hive", query)
 	t.Logf("stock: %v", stock)
 	total, runs := 0, 0
