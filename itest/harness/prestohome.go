@@ -55,7 +55,7 @@ func PrestoPluginJars(ctx context.Context, plugin string, logf Logf) (map[string
 	if err != nil {
 		return nil, err
 	}
-	home, err := unpacked(ctx, a, logf, func(archive, tmp string) (string, error) { return tmp, unzip(ctx, archive, tmp) })
+	home, err := unpacked(ctx, a, "", logf, func(archive, tmp string) (string, error) { return tmp, unzip(ctx, archive, tmp) })
 	if err != nil {
 		return nil, err
 	}

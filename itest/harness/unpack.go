@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// trinoPlugins are what is kept of Trino's plugins: 410 MB instead of 896 with all of them. A server loads those it is given.
-var trinoPlugins = []string{"hive", "tpcds", "delta-lake", "hudi", "tpch", "memory"}
+// trinoPlugins are what is kept of Trino's plugins: 500 MB instead of 896 with all of them. A server loads those it is given.
+var trinoPlugins = []string{"hive", "tpcds", "delta-lake", "hudi", "iceberg", "jmx", "tpch", "memory"}
 
 // TrinoHome is the folder of the unpacked Trino server under CacheDir, fetched and unpacked if it is not there.
 func TrinoHome(ctx context.Context, logf Logf) (string, error) {
@@ -24,18 +24,19 @@ func TrinoHome(ctx context.Context, logf Logf) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return unpacked(ctx, a, logf, func(archive, tmp string) (string, error) { return unpackTrino(ctx, archive, tmp, a, logf) })
+	part := "-" + shortHash(strings.Join(trinoPlugins, " ")) // another list, another folder
+	return unpacked(ctx, a, part, logf, func(archive, tmp string) (string, error) { return unpackTrino(ctx, archive, tmp, a, logf) })
 }
 
 // unpacked is the folder under CacheDir with what an archive holds, fetched and unpacked if it is not there. The archive is removed after
 // that: the stamp inside the folder says which archive it came from and what it must hold. unpack fills the empty folder tmp and
-// answers the folder in it, or tmp itself, that is to be kept.
-func unpacked(ctx context.Context, a Artifact, logf Logf, unpack func(archive, tmp string) (keep string, err error)) (string, error) {
+// answers the folder in it, or tmp itself, that is to be kept. suffix ends the folder's name; it tells what is kept, where that is not all.
+func unpacked(ctx context.Context, a Artifact, suffix string, logf Logf, unpack func(archive, tmp string) (keep string, err error)) (string, error) {
 	cache, err := CacheDir()
 	if err != nil {
 		return "", err
 	}
-	home := filepath.Join(cache, fmt.Sprintf("%s-%s-%s", a.Name, a.Version, a.SHA256[:12]))
+	home := filepath.Join(cache, fmt.Sprintf("%s-%s-%s%s", a.Name, a.Version, a.SHA256[:12], suffix))
 	if checkTree(home, a.SHA256) == nil {
 		return home, nil
 	}

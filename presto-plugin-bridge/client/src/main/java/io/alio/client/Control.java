@@ -5,6 +5,8 @@ import io.alio.client.transport.Channel;
 import io.alio.client.transport.Endpoint;
 import io.alio.client.transport.MessageSink;
 import io.alio.client.transport.Sink;
+import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
 
 /** Calls to the sidecar: each has a deadline, and who does not answer is not called for a while. */
 final class Control {
@@ -32,6 +34,8 @@ final class Control {
     private final Channel channel;
     private final Counters counters;
     private final Warnings warnings;
+    private final Executor background;
+    private final Patience trial;
     final Breaker breaker;
     private volatile boolean closed;
 
@@ -39,13 +43,15 @@ final class Control {
     final Patience optional;
     final Patience origin; // for what may need it
 
-    Control(AlioOptions options, Counters counters, Warnings warnings) {
+    Control(AlioOptions options, Counters counters, Warnings warnings, Executor background) {
         this.options = options;
+        this.background = background;
         this.counters = counters;
         this.warnings = warnings;
         Endpoint e = options.isSocket() ? Endpoint.unix(options.address()) : Endpoint.tcp(options.address());
         channel = new Channel(e, SERVICE, options.token(), options.backoffNanos());
         breaker = new Breaker(options.backoffNanos());
+        trial = new Patience(Math.max(options.controlNanos(), CONNECT), false, false);
         control = new Patience(options.controlNanos(), false, false);
         optional = new Patience(options.controlNanos(), false, true);
         origin = new Patience(options.readNanos(), true, false);
@@ -76,11 +82,35 @@ final class Control {
         if (closed) {
             throw new Failure(Unavailable.CLOSED, "the client is closed");
         }
+        boolean open = breaker.isOpen();
         long wait = breaker.allow();
         if (wait > 0) {
             counters.notTried.increment();
             throw unavailable(breaker.last() + "; it is tried again in " + wait / 1_000_000 + " ms");
         }
+        if (open && (p.doubt || p.optional)) { // whoever has another way does not wait for what the trial finds
+            counters.notTried.increment();
+            tryInBackground();
+            throw unavailable(breaker.last() + "; it is being tried again");
+        }
+        make(method, request, sink, p);
+    }
+
+    private void tryInBackground() {
+        try {
+            background.execute(() -> {
+                try {
+                    make("Status", NOTHING, new MessageSink(MAX_ANSWER), trial);
+                } catch (Failure e) {
+                    // it was counted, and the breaker knows
+                }
+            });
+        } catch (RejectedExecutionException e) {
+            // the client is closed
+        }
+    }
+
+    private void make(String method, byte[] request, Sink sink, Patience p) throws Failure {
         Call c = channel.call(method, request, sink, System.nanoTime() + Math.max(CONNECT, p.doubt ? 0 : p.deadline));
         boolean late = !finished(c, p);
         if (!late && c.lost()) { // once more over a new connection: a thread's interruption may have closed this one, or the sidecar's restart
@@ -170,6 +200,9 @@ final class Control {
         }
         if (closed) {
             throw new Failure(Unavailable.CLOSED, "the client is closed");
+        }
+        if (late && p.doubt) {
+            breaker.failed(why); // neither was the question whether it lives
         }
         breaker.failed(why);
         warnings.warn("unreachable", why + " (" + options.address() + "). What is not read locally is read by the engine's own file system until it answers. "
