@@ -12,6 +12,10 @@ type builder struct {
 // parts cuts [start, end) into as few equal pages as MaxPage allows. Equal ones, because a last page of a few bytes costs as much in
 // the index, and on a request of its own, as a whole one.
 func (b *builder) parts(start, end int64, class Class) {
+	if end-start <= MaxPage && start < end && len(b.cuts) < MaxPages {
+		b.cuts = append(b.cuts, uint64(start)<<8|uint64(class))
+		return
+	}
 	n := partsOf(start, end)
 	if !b.room(n) {
 		return

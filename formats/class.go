@@ -8,15 +8,15 @@ type Class uint8
 const (
 	Other       Class = 0  // unknown, padding, small data files, text
 	Footer      Class = 1  // a file's own metadata at its end
-	PageIndex   Class = 2  // Parquet column and offset indexes
-	BloomFilter Class = 3  // Parquet bloom filters
+	PageIndex   Class = 2  // Parquet column and offset indexes, ORC row indexes
+	BloomFilter Class = 3  // bloom filters of Parquet, and of ORC where they are large
 	Dictionary  Class = 4  // dictionary pages of column chunks
-	Column      Class = 5  // data pages of column chunks
+	Column      Class = 5  // data pages of Parquet column chunks, ORC data streams
 	Commit      Class = 6  // Delta log entries
 	Checkpoint  Class = 7  // Delta checkpoints and their sidecars
-	Timeline    Class = 8  // Hudi instants and table properties
-	Manifest    Class = 9  // Iceberg metadata, manifest lists and manifests; Hudi's metadata table
-	Pointer     Class = 10 // names of the present state: _last_checkpoint, version-hint.text
+	Timeline    Class = 8  // Hudi instants, their history, table properties
+	Manifest    Class = 9  // Iceberg metadata, manifest lists, manifests and statistics; Hudi's metadata table; Trino's statistics of Delta tables
+	Pointer     Class = 10 // names of the present state: _last_checkpoint, version-hint.text, _version_
 )
 
 var classNames = [...]string{"other", "footer", "page_index", "bloom_filter", "dictionary", "column",

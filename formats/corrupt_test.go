@@ -45,7 +45,7 @@ func TestDeriveRefuses(t *testing.T) {
 		"bloom in chunk": {[]parquet.Chunk{with(chunk(100, 50), func(c *parquet.Chunk) { c.BloomFilterOffset = 149 })}, "a bloom_filter at 149 overlaps"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := derive(t, sealed(end, c.chunks))
+			_, err := derived(t, sealed(end, c.chunks))
 			if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
@@ -78,7 +78,7 @@ func TestDeriveAccepts(t *testing.T) {
 			if c.want.end == tail {
 				c.want.end = o.size - TailSize
 			}
-			pages, err := derive(t, o)
+			pages, err := derived(t, o)
 			if got, _ := find(pages, c.want.start); err != nil || got != c.want {
 				t.Errorf("%v, %v; want %v", pages, err, c.want)
 			}
@@ -96,7 +96,8 @@ func TestDeriveByTrailer(t *testing.T) {
 		want error
 	}{
 		"no magic":                 {trailer(1<<20, 100, "ORC\x00"), ErrUnknownFormat},
-		"encrypted footer":         {trailer(1<<20, 100, "PARE"), ErrUnknownFormat},
+		"encrypted too large":      {trailer(1<<30, MaxFooter+1, "PARE"), ErrTooLarge},
+		"encrypted beyond start":   {trailer(1<<20, 1<<20, "PARE"), ErrCorrupt},
 		"no bytes":                 {&object{}, ErrUnknownFormat},
 		"only a magic":             {&object{size: 4, blobs: map[int64][]byte{0: []byte(parquet.Magic)}}, ErrUnknownFormat},
 		"empty footer":             {trailer(1<<20, 0, parquet.Magic), ErrCorrupt},
@@ -110,7 +111,7 @@ func TestDeriveByTrailer(t *testing.T) {
 		"chunk of too many pages":  {sealed(1<<50, []parquet.Chunk{{DataPageOffset: 4, CompressedSize: 1<<50 - 4}}), ErrTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := derive(t, c.o); !errors.Is(err, c.want) {
+			if _, err := derived(t, c.o); !errors.Is(err, c.want) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
 		})
@@ -123,11 +124,11 @@ func TestDeriveTooManyChunks(t *testing.T) {
 	for i := range chunks {
 		chunks[i] = parquet.Chunk{DataPageOffset: 4 + int64(i), CompressedSize: 1}
 	}
-	if _, err := derive(t, sealed(4+int64(len(chunks)), chunks)); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "extents") {
+	if _, err := derived(t, sealed(4+int64(len(chunks)), chunks)); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "extents") {
 		t.Errorf("%v", err)
 	}
 	slices.SortFunc(chunks[:1000], func(a, b parquet.Chunk) int { return cmp.Compare(b.DataPageOffset, a.DataPageOffset) })
-	if pages, err := derive(t, sealed(1<<20, chunks[:1000])); err != nil || len(pages) < 1000 {
+	if pages, err := derived(t, sealed(1<<20, chunks[:1000])); err != nil || len(pages) < 1000 {
 		t.Errorf("chunks in reverse: %d pages, %v", len(pages), err)
 	}
 }
@@ -164,7 +165,7 @@ func TestDeriveBadOffsetIndex(t *testing.T) {
 		o := sealed(end, []parquet.Chunk{c})
 		o.blobs[c.OffsetIndexOffset] = index
 		o.have = have
-		pages, err := derive(t, o)
+		pages, err := derived(t, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,7 +210,7 @@ func TestPageIndexPages(t *testing.T) {
 		chunks = append(chunks, parquet.Chunk{DataPageOffset: 4 + int64(i), CompressedSize: 1, ColumnIndexOffset: at, ColumnIndexLength: n})
 		at += n
 	}
-	pages, err := derive(t, sealed(end, chunks))
+	pages, err := derived(t, sealed(end, chunks))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func TestDeriveFiles(t *testing.T) {
 	chunks := 0
 	for name, file := range files(t) {
 		t.Run(name, func(t *testing.T) {
-			pages, err := derive(t, whole(file))
+			pages, err := derived(t, whole(file))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,14 +110,14 @@ func checkChunk(pages []page, m *xparquet.ColumnMetaData, tail int64) error {
 func TestDeriveFromTail(t *testing.T) {
 	differ, needed := 0, 0
 	for name, file := range files(t) {
-		all, err := derive(t, whole(file))
+		all, err := derived(t, whole(file))
 		if err != nil {
 			t.Fatal(err)
 		}
 		o := whole(file)
 		from := o.size
 		o.have = func(start, _ int64) bool { return start >= from }
-		part, err := derive(t, o)
+		part, err := derived(t, o)
 		for range 2 {
 			var need *NeedError
 			if !errors.As(err, &need) {
@@ -128,7 +128,7 @@ func TestDeriveFromTail(t *testing.T) {
 			}
 			needed++
 			from = need.Offset
-			part, err = derive(t, o)
+			part, err = derived(t, o)
 		}
 		if err != nil {
 			t.Errorf("%s: with the bytes from %d on: %v", name, from, err)
@@ -148,7 +148,7 @@ func TestDeriveFromTail(t *testing.T) {
 // TestDeriveFromPages: a restart. A reader that answers nothing but whole pages of the layout yields the layout again.
 func TestDeriveFromPages(t *testing.T) {
 	for name, file := range files(t) {
-		all, err := derive(t, whole(file))
+		all, err := derived(t, whole(file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,7 +157,7 @@ func TestDeriveFromPages(t *testing.T) {
 			p, ok := find(all, start)
 			return ok && p.end == end
 		}
-		if again, err := derive(t, o); err != nil || !slices.Equal(all, again) {
+		if again, err := derived(t, o); err != nil || !slices.Equal(all, again) {
 			t.Errorf("%s: %v, equal: %t", name, err, slices.Equal(all, again))
 		}
 	}
@@ -167,7 +167,7 @@ func TestDeriveFromPages(t *testing.T) {
 func TestDeriveByOffsetIndex(t *testing.T) {
 	file, locations := parquettest.WithIndexes(t, parquettest.Arrow(t, parquettest.Spec{Columns: 2, RowGroups: 2, Rows: 6000, ValueSize: 900, PageSize: 20 << 10}),
 		parquettest.Extras{After: 100 << 10})
-	pages, err := derive(t, whole(file))
+	pages, err := derived(t, whole(file))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -129,11 +129,11 @@ func pagesOf(t testing.TB, l *Layout) (out []page) {
 	return out
 }
 
-// derive is Derive for files of any size, with the checks that hold for all: the layout is sound, and every read was one of its pages, and none was read twice.
-func derive(t testing.TB, o *object) ([]page, error) {
+// derived is Derive for files of any size, with the checks that hold for all: the layout is sound, and every read was one of its pages, and none was read twice.
+func derived(t testing.TB, o *object) ([]page, error) {
 	t.Helper()
 	o.reads = nil
-	l, err := deriveParquet(Other, o.size, o)
+	l, err := derive(Other, o.size, o)
 	if err != nil {
 		if l != nil {
 			t.Fatalf("both a layout and %v", err)

@@ -32,7 +32,21 @@ type Layout struct {
 	tail      int64
 	class     Class
 	tailClass Class
+	format    FileFormat
 }
+
+// FileFormat is the format of a single file that a layout follows.
+type FileFormat uint8
+
+// The file formats.
+const (
+	Unstructured FileFormat = iota // one page, or a grid
+	Parquet
+	ORC
+)
+
+// String is the format's name in metrics: "grid" where there is none.
+func (f FileFormat) String() string { return [...]string{"grid", "parquet", "orc"}[f] }
 
 // Grid cuts an object of size bytes into pages of page bytes, the last one shorter. It takes no memory per page. A page outside
 // [1, MaxPage] is brought to GridPage or MaxPage, a negative size to 0.
@@ -56,7 +70,7 @@ func Provisional(path string, size int64) *Layout {
 	}
 	l := Grid(size, GridPage, class)
 	l.tail = TailSize
-	if strings.HasSuffix(path, ".parquet") && class == Other {
+	if (strings.HasSuffix(path, ".parquet") || strings.HasSuffix(path, ".orc")) && class == Other {
 		l.tailClass = Footer
 	}
 	return l
@@ -68,6 +82,9 @@ func Growing(path string, size int64) *Layout { return Grid(size, GridPage, Clas
 
 // Size is the object's size in bytes.
 func (l *Layout) Size() int64 { return l.size }
+
+// Format is the format that the layout follows.
+func (l *Layout) Format() FileFormat { return l.format }
 
 // Pages is the number of pages of an object of one part.
 func (l *Layout) Pages() int {

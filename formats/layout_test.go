@@ -116,7 +116,7 @@ func TestClassOf(t *testing.T) {
 		"t/_delta_log/.s3-optimization-0":                                                             Other,
 		"t/_delta_log/":                                                                               Other,
 		"t/x_delta_log/00000000000000000007.json":                                                     Other,
-		"t/_trino_meta/extended_stats.json":                                                           Other,
+		"t/_trino_meta/extended_stats.json":                                                           Manifest,
 		"t/.hoodie/hoodie.properties":                                                                 Timeline,
 		"t/.hoodie/20240101000000000.commit":                                                          Timeline,
 		"t/.hoodie/timeline/20240101000000000_20240101000001000.deltacommit":                          Timeline,

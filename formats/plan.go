@@ -17,19 +17,23 @@ const indexPage = 64 << 10
 // unknownEnd is the end of a bloom filter whose length the footer does not tell.
 const unknownEnd = -1
 
-// plan gathers what a Parquet footer says of the file and turns it into a layout.
+// plan gathers what a file's footer says of it and turns that into a layout.
 type plan struct {
+	format                       FileFormat
 	size, tailStart, footerStart int64
+	first                        int64  // where data may begin: after the leading magic
 	tail                         []byte // [tailStart, size)
 	class                        Class  // by path: not Other where the whole file is a table format's metadata
 	extents                      []extent
 	indexes                      []indexRef
+	scratch                      []extent // of one stripe
 }
 
 // extent is a known structure of the file, [start, end).
 type extent struct {
 	start, end int64
 	class      Class
+	grid       bool  // what is in it is not known: it is cut on a grid
 	index      int32 // data pages larger than MaxPage: 1 + where in plan.indexes their offset index is named; else 0
 }
 
@@ -99,14 +103,24 @@ func (p *plan) data(c *parquet.Chunk) error {
 
 // add checks an extent against the file (between the leading magic and the footer) and takes it in.
 func (p *plan) add(c *parquet.Chunk, what string, start, length int64, class Class) error {
-	if start < int64(len(parquet.Magic)) || length < 0 || start > p.footerStart || length > p.footerStart-start {
+	if !p.fits(start, length) {
 		return fmt.Errorf("%w: row group %d column %d: %s of %d bytes at %d lies outside [%d, %d)",
-			ErrCorrupt, c.RowGroup, c.Column, what, length, start, len(parquet.Magic), p.footerStart)
+			ErrCorrupt, c.RowGroup, c.Column, what, length, start, p.first, p.footerStart)
 	}
+	return p.push(extent{start: start, end: start + length, class: class})
+}
+
+// fits tells whether [start, start+length) lies between the leading magic and the footer.
+func (p *plan) fits(start, length int64) bool {
+	return start >= p.first && length >= 0 && start <= p.footerStart && length <= p.footerStart-start
+}
+
+// push takes in an extent that fits.
+func (p *plan) push(e extent) error {
 	if len(p.extents) >= MaxPages {
 		return fmt.Errorf("%w: a footer of more than %d extents", ErrTooLarge, MaxPages)
 	}
-	p.extents = append(p.extents, extent{start: start, end: start + length, class: class})
+	p.extents = append(p.extents, e)
 	return nil
 }
 
@@ -129,7 +143,9 @@ func (p *plan) layout(r io.ReaderAt) (*Layout, error) {
 // arrange sorts the extents, ends those of unknown length, refuses overlaps, joins neighbouring page indexes, and drops what lies in
 // the tail: there the tail wins.
 func (p *plan) arrange() error {
-	slices.SortFunc(p.extents, func(a, b extent) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end)) })
+	if order := func(a, b extent) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end)) }; !slices.IsSortedFunc(p.extents, order) {
+		slices.SortFunc(p.extents, order)
+	}
 	kept := p.extents[:0]
 	var end int64
 	for i, e := range p.extents {
@@ -167,7 +183,11 @@ func (p *plan) build() (*Layout, error) {
 	var pos int64
 	for _, e := range p.extents {
 		b.gap(pos, e.start, p.classed(Other))
-		b.parts(e.start, e.end, p.classed(e.class))
+		if e.grid {
+			b.gap(e.start, e.end, p.classed(e.class))
+		} else {
+			b.parts(e.start, e.end, p.classed(e.class))
+		}
 		pos = e.end
 	}
 	if p.footerStart < p.tailStart {
@@ -183,7 +203,7 @@ func (p *plan) build() (*Layout, error) {
 	if cap(b.cuts) > len(b.cuts)+len(b.cuts)/8+4 {
 		b.cuts = slices.Clone(b.cuts)
 	}
-	return &Layout{size: p.size, cuts: b.cuts}, nil
+	return &Layout{size: p.size, cuts: b.cuts, format: p.format}, nil
 }
 
 // classed is the class of a page of this file: in a Delta checkpoint the columns are metadata too.

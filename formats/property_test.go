@@ -79,13 +79,13 @@ func TestRandomLayouts(t *testing.T) {
 	rnd := seed(t)
 	for range 300 {
 		o, chunks := randomObject(rnd)
-		all, err := derive(t, o)
+		all, err := derived(t, o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		footer := o.size - 8 - int64(len(encode(chunks)))
 		o.have = func(start, _ int64) bool { return start >= min(footer, o.size-TailSize) || rnd.IntN(2) == 0 }
-		some, err := derive(t, o)
+		some, err := derived(t, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,6 +132,13 @@ func FuzzDerive(f *testing.F) {
 	}
 	indexed, _ := parquettest.WithIndexes(f, parquettest.Arrow(f, parquettest.Spec{Columns: 2, RowGroups: 1, Rows: 50}), parquettest.Extras{Bloom: 64})
 	f.Add(indexed, uint32(3<<20))
+	for _, o := range orcFiles(f) {
+		if file := o.blobs[0]; len(file) < 60<<10 {
+			f.Add(file, uint32(0))
+		}
+	}
+	small := sealedORC(1000, [][4]int64{{3, 100, 500, 30}, {700, 0, 100, 20}})
+	f.Add(small.blobs[1000], uint32(1000))
 	rnd := rand.New(rand.NewPCG(1, 1))
 	for range 5 {
 		o, chunks := randomObject(rnd)
@@ -149,7 +156,7 @@ func FuzzDerive(f *testing.F) {
 func fuzzOne(t *testing.T, o *object) {
 	var m0, m1 runtime.MemStats
 	runtime.ReadMemStats(&m0)
-	l, err := deriveParquet(Other, o.size, o)
+	l, err := derive(Other, o.size, o)
 	runtime.ReadMemStats(&m1)
 	input := int64(len(o.blobs)) * TailSize
 	for _, b := range o.blobs {
@@ -164,7 +171,7 @@ func fuzzOne(t *testing.T, o *object) {
 	if err == nil {
 		pagesOf(t, l)
 	}
-	_, err = derive(t, o)
+	_, err = derived(t, o)
 	var need *NeedError
 	if errors.As(err, &need) {
 		t.Errorf("%v, although all is at hand", err)

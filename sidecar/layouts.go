@@ -157,7 +157,7 @@ func (s *Sidecar) derive(ctx context.Context, obj *origin.Object, r *run) (*form
 	var need *formats.NeedError
 	switch {
 	case err == nil:
-		s.metrics.derived("parquet")
+		s.metrics.derived(l.Format().String())
 	case errors.Is(err, formats.ErrUnknownFormat):
 		s.metrics.derived("grid")
 		l = formats.Provisional(obj.Path, obj.Size)

@@ -54,7 +54,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		runBytes:       counter("alio_read_first_read_bytes_total", "Bytes that first reads fetched from the origin."),
 		confirmations:  vec("alio_freshness_confirmations_total", "Confirmations of object versions, by who gave them.", "by", byEngine, byListing, byRead, byStat),
 		listings:       vec("alio_freshness_listings_total", "Listings answered, by whether the origin was asked or an answer was shared.", "answer", "asked", "shared"),
-		layouts:        vec("alio_layouts_total", "Layouts derived, by outcome; a corrupt footer falls back to the grid.", "outcome", "parquet", "grid", "corrupt"),
+		layouts:        vec("alio_layouts_total", "Layouts derived, by outcome; a corrupt footer falls back to the grid.", "outcome", "parquet", "orc", "grid", "corrupt"),
 		versionChanges: counter("alio_read_version_changes_total", "Reads that found the object changed at the origin and started again."),
 		forwards:       counter("alio_forwarded_requests_total", "Requests sent on to the origin as they were."),
 		fences:         counter("alio_freshness_fences_total", "Fences raised around writes through a door."),

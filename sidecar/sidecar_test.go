@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -216,6 +217,39 @@ func TestColumnReadsDoNotFetchTheirNeighbours(t *testing.T) {
 	if ratio := float64(fetched) / float64(asked); ratio > 1.03 {
 		t.Errorf("%d bytes asked, %d fetched: over-read %.3f", asked, fetched, ratio)
 	}
+}
+
+// An ORC file's last stripe is cut by columns, so that a reader of one column fetches that column; and after a restart by the same pages.
+func TestORCColumnReadsDoNotFetchTheirNeighbours(t *testing.T) {
+	r := newRig(t, 1)
+	data, err := os.ReadFile("../formats/testdata/orc/pyarrow_large.orc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.store.Put("t/f.orc", data)
+	query := func() {
+		r.list("t/")
+		r.want("t/f.orc", data, 0, 0, 16<<10)
+		r.want("t/f.orc", data, 180_752, 108_000, 0) // the DATA stream of column 2, by orc-tools
+		r.want("t/f.orc", data, 3, 123, 0)           // the row index of the first stripe
+	}
+	query()
+	fetched := int64(0)
+	for _, c := range r.origin.Calls("") {
+		if c.Op == origintest.OpRead {
+			_, n, _ := c.Read.Resolve(int64(len(data)))
+			fetched += n
+		}
+	}
+	if want := int64(64<<10 + 72 + 108_000 + 123); fetched != want { // the column's LENGTH stream lies before its data, in the same page
+		t.Errorf("%d bytes fetched, want %d", fetched, want)
+	}
+	r.wantCalls("cold", "list:1 read:3")
+	query()
+	r.restart()
+	query()
+	r.wantCalls("warm, and after a restart", "list:2")
+	r.want("t/f.orc", data, 0, int64(len(data)), 0)
 }
 
 func TestSmallFilesReadWholeAreOneRequest(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 const (
 	// Magic begins and ends every Parquet file whose footer is not encrypted.
 	Magic = "PAR1"
+	// MagicEncrypted is in its place in a file whose footer is encrypted.
+	MagicEncrypted = "PARE"
 	// TrailerSize is the size of what ends a file: the footer's length (4 bytes, little endian) and Magic.
 	TrailerSize = 8
 )
@@ -46,12 +48,13 @@ func (c *Chunk) Data() int64 {
 }
 
 // Trailer reads the end of a file: the length of the footer, which ends where the trailer begins. ok is false if the file does not
-// end as a Parquet file with a readable footer does (an encrypted footer ends with PARE).
-func Trailer(tail []byte) (length int64, ok bool) {
-	if len(tail) < TrailerSize || string(tail[len(tail)-len(Magic):]) != Magic {
-		return 0, false
+// end as a Parquet file does. An encrypted footer cannot be read; only where it is is known.
+func Trailer(tail []byte) (length int64, encrypted, ok bool) {
+	if len(tail) < TrailerSize {
+		return 0, false, false
 	}
-	return int64(binary.LittleEndian.Uint32(tail[len(tail)-TrailerSize:])), true
+	magic := string(tail[len(tail)-len(Magic):])
+	return int64(binary.LittleEndian.Uint32(tail[len(tail)-TrailerSize:])), magic == MagicEncrypted, magic == Magic || magic == MagicEncrypted
 }
 
 // ReadFooter calls visit for every column chunk of a footer (the Thrift bytes alone, without the trailer) whose place in this file is
@@ -109,9 +112,14 @@ func (d *decoder) columns(typ byte, g int, c *Chunk, visit func(*Chunk) error) e
 	}
 	for i := range n {
 		*c = Chunk{RowGroup: g, Column: i}
-		known, err := d.columnChunk(c)
-		if err != nil {
-			return err
+		known := true
+		if next := chunkFast(d.b, d.pos, c); next >= 0 {
+			d.pos = next
+		} else {
+			*c = Chunk{RowGroup: g, Column: i}
+			if known, err = d.columnChunk(c); err != nil {
+				return err
+			}
 		}
 		if !known {
 			continue
@@ -126,11 +134,15 @@ func (d *decoder) columns(typ byte, g int, c *Chunk, visit func(*Chunk) error) e
 // columnChunk reads a ColumnChunk. known is false if its bytes are elsewhere or its metadata is not readable.
 func (d *decoder) columnChunk(c *Chunk) (known bool, err error) {
 	elsewhere := false
-	err = d.fields(func(id int, typ byte) (err error) {
-		switch id {
+	for id := 0; ; {
+		next, typ, err := d.field(id)
+		if err != nil || typ == typeStop {
+			return known && !elsewhere, err
+		}
+		switch next {
 		case 1: // file_path; some writers set it to "" for this file
 			if typ != typeBinary {
-				return d.corrupt("file_path of wire type %d", typ)
+				return false, d.corrupt("file_path of wire type %d", typ)
 			}
 			var n int
 			n, err = d.binary()
@@ -149,9 +161,11 @@ func (d *decoder) columnChunk(c *Chunk) (known bool, err error) {
 		default:
 			err = d.skip(typ)
 		}
-		return err
-	})
-	return known && !elsewhere, err
+		if err != nil {
+			return false, err
+		}
+		id = next
+	}
 }
 
 // columnMetaData reads a ColumnMetaData.
@@ -160,8 +174,15 @@ func (d *decoder) columnMetaData(typ byte, c *Chunk) error {
 		return d.corrupt("meta_data of wire type %d", typ)
 	}
 	hasSize, hasData := false, false
-	err := d.fields(func(id int, typ byte) (err error) {
-		switch id {
+	for id := 0; ; {
+		next, typ, err := d.field(id)
+		if err != nil {
+			return err
+		}
+		if typ == typeStop {
+			break
+		}
+		switch next {
 		case 7:
 			hasSize = true
 			c.CompressedSize, err = d.integer(typ)
@@ -177,10 +198,10 @@ func (d *decoder) columnMetaData(typ byte, c *Chunk) error {
 		default:
 			err = d.skip(typ)
 		}
-		return err
-	})
-	if err != nil {
-		return err
+		if err != nil {
+			return err
+		}
+		id = next
 	}
 	if !hasSize || !hasData {
 		return d.corrupt("column %d of row group %d has no size or no data page", c.Column, c.RowGroup)

@@ -76,8 +76,8 @@ func makeFixtures(t testing.TB) map[string][]byte {
 // footerOf cuts the footer out of a file.
 func footerOf(t testing.TB, file []byte) []byte {
 	t.Helper()
-	n, ok := parquet.Trailer(file)
-	if !ok {
+	n, encrypted, ok := parquet.Trailer(file)
+	if !ok || encrypted {
 		t.Fatal("no trailer")
 	}
 	end := int64(len(file) - parquet.TrailerSize)
@@ -216,15 +216,16 @@ func TestFooterVisitError(t *testing.T) {
 
 func TestTrailer(t *testing.T) {
 	for _, c := range []struct {
-		tail   string
-		length int64
-		ok     bool
+		tail          string
+		length        int64
+		encrypted, ok bool
 	}{
-		{"\x01\x02\x00\x00PAR1", 513, true}, {"xx\xff\xff\xff\xffPAR1", 1<<32 - 1, true},
-		{"\x01\x00\x00\x00PARE", 0, false}, {"PAR1", 0, false}, {"", 0, false}, {"PAR1\x00\x00\x00\x00", 0, false},
+		{"\x01\x02\x00\x00PAR1", 513, false, true}, {"xx\xff\xff\xff\xffPAR1", 1<<32 - 1, false, true}, {"\x01\x00\x00\x00PARE", 1, true, true},
+		{"PAR1", 0, false, false}, {"", 0, false, false}, {"PAR1\x00\x00\x00\x00", 0, false, false},
 	} {
-		if n, ok := parquet.Trailer([]byte(c.tail)); n != c.length || ok != c.ok {
-			t.Errorf("Trailer(%q) = %d, %t", c.tail, n, ok)
+		n, encrypted, ok := parquet.Trailer([]byte(c.tail))
+		if ok != c.ok || ok && (n != c.length || encrypted != c.encrypted) {
+			t.Errorf("Trailer(%q) = %d, %t, %t", c.tail, n, encrypted, ok)
 		}
 	}
 }

@@ -1,12 +1,13 @@
 package parquet
 
 import (
-	"errors"
 	"fmt"
+
+	"github.com/alio-lake/alio/formats/faults"
 )
 
 // ErrCorrupt is what every error about the bytes themselves wraps.
-var ErrCorrupt = errors.New("corrupt file")
+var ErrCorrupt = faults.ErrCorrupt
 
 // The wire types of Thrift's compact protocol.
 const (
@@ -93,13 +94,22 @@ func (d *decoder) integer(typ byte) (int64, error) {
 // field reads a field's header; last is the id of the field before it in the same struct. typeStop ends the struct. The value of a
 // bool is in its type and has no bytes.
 func (d *decoder) field(last int) (id int, typ byte, err error) {
-	h, err := d.byte()
-	if err != nil || h&0x0f == typeStop {
-		return 0, typeStop, err
+	if d.pos >= len(d.b) {
+		return 0, typeStop, d.corrupt("unexpected end")
+	}
+	h := d.b[d.pos]
+	d.pos++
+	if h&0x0f == typeStop {
+		return 0, typeStop, nil
 	}
 	if delta := int(h >> 4); delta != 0 {
 		return last + delta, h & 0x0f, nil
 	}
+	return d.longField(h & 0x0f)
+}
+
+// longField reads the number of a field that is written out.
+func (d *decoder) longField(typ byte) (int, byte, error) {
 	u, err := d.uvarint()
 	if err != nil {
 		return 0, 0, err
@@ -107,7 +117,7 @@ func (d *decoder) field(last int) (id int, typ byte, err error) {
 	if u > 1<<16-1 {
 		return 0, 0, d.corrupt("field id beyond 16 bits")
 	}
-	return int(u>>1) ^ -int(u&1), h & 0x0f, nil
+	return int(u>>1) ^ -int(u&1), typ, nil
 }
 
 // fields reads a struct: it calls value for every field in turn, which must read or skip the field's value. An error of value ends the
@@ -170,6 +180,15 @@ func (d *decoder) binary() (length int, err error) {
 
 // skip steps over the value of a field, however it nests.
 func (d *decoder) skip(typ byte) error {
+	if next := skipFast(d.b, d.pos, typ, fastDepth); next >= 0 {
+		d.pos = next
+		return nil
+	}
+	return d.skipCarefully(typ)
+}
+
+// skipCarefully is skip for whatever there may be.
+func (d *decoder) skipCarefully(typ byte) error {
 	if typ == typeTrue || typ == typeFalse {
 		return nil
 	}

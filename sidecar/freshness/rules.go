@@ -3,8 +3,11 @@ package freshness
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/alio-lake/alio/formats"
 )
 
 // Kind is what an answer is about.
@@ -34,7 +37,7 @@ func ParseKind(s string) (Kind, error) {
 
 // Rule gives the answers about some paths their max_age.
 type Rule struct {
-	// Path is a glob over "mount/path": * and ? stay within a path component, ** crosses them.
+	// Path is a glob over "mount/path": * and ? stay within a path component, ** crosses them. Of a built-in rule it only shows what it is about.
 	Path string
 	// Answers are the kinds the rule speaks of; empty means all.
 	Answers []Kind
@@ -43,52 +46,35 @@ type Rule struct {
 	// Why is shown where rules are listed.
 	Why string
 
-	match func(full string) bool
+	match      func(full string) bool // the operator's rules
+	mutability []formats.Mutability   // the built-in ones: what a path tells of its file; empty means all
 }
 
-// uuid as the writers of Iceberg, Spark, Hudi and Trino put into the names of files that are written once.
-var uuid = regexp.MustCompile(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`)
-
-// BuiltIn are the rules that stand after an operator's own (design section 7). They match by plain string work where they can: a rule is
-// tried at every read.
+// BuiltIn are the rules that stand after an operator's own (design section 7). What a path tells of its file is known in one place, formats.Identify; here
+// each mutability has its number.
 func BuiltIn() []Rule {
 	const data = 10 * time.Second
 	object := []Kind{Object}
 	return []Rule{
-		{Path: "**", Answers: []Kind{Listing, NotFound}, MaxAge: 0, Why: "a stale listing or not-found hides a commit", match: all},
-		{Path: "**/{_last_checkpoint,version-hint.text,hoodie.properties,*.inflight,*.requested}", Answers: object, MaxAge: 0,
-			Why: "pointers and unfinished instants move", match: isPointer},
-		{Path: "**/.*.log.*", Answers: object, MaxAge: data, Why: "Hudi log files may grow", match: isHudiLog},
-		{Path: "**/*<uuid>*", Answers: object, MaxAge: Forever, Why: "a name with a UUID is written once and never used again", match: hasUUID},
-		{Path: "**", Answers: object, MaxAge: data, Why: "a plain name may be overwritten in place", match: all},
+		{Path: "**", Answers: []Kind{Listing, NotFound}, MaxAge: 0, Why: "a stale listing or not-found hides a commit"},
+		{Path: "**/{_last_checkpoint,version-hint.text,hoodie.properties,_version_,*.inflight,*.requested}", Answers: object, MaxAge: 0,
+			Why:        "pointers, unfinished instants and unknown files of a table's metadata move",
+			mutability: []formats.Mutability{formats.Moving, formats.ListingSensitive}},
+		{Path: "**/.*.log.*", Answers: object, MaxAge: data, Why: "Hudi log files and archives may grow", mutability: []formats.Mutability{formats.AppendOnly}},
+		{Path: "**/{*<uuid>*,<file id>_<token>_<instant>.*,<instant>[_<instant>].<action>}", Answers: object, MaxAge: Forever,
+			Why:        "a name with a UUID, or with the time of a Hudi instant, is written once and never used again",
+			mutability: []formats.Mutability{formats.Immutable}},
+		{Path: "**", Answers: object, MaxAge: data, Why: "a plain name may be overwritten in place"},
 	}
 }
 
 func all(string) bool { return true }
 
-func base(full string) string { return full[strings.LastIndexByte(full, '/')+1:] }
-
-func isPointer(full string) bool {
-	switch name := base(full); name {
-	case "_last_checkpoint", "version-hint.text", "hoodie.properties":
-		return true
-	default:
-		return strings.HasSuffix(name, ".inflight") || strings.HasSuffix(name, ".requested")
-	}
-}
-
-func isHudiLog(full string) bool {
-	name := base(full)
-	return strings.HasPrefix(name, ".") && strings.Contains(name, ".log.")
-}
-
-func hasUUID(full string) bool {
-	name := base(full)
-	return len(name) >= 36 && strings.Count(name, "-") >= 4 && uuid.MatchString(name)
-}
-
 // Rules decide by the first rule that matches.
-type Rules struct{ rules []Rule }
+type Rules struct {
+	rules []Rule
+	own   int // how many of them are the operator's
+}
 
 // NewRules compiles the operator's rules and puts the built-in ones after them. The error names every rule that is wrong.
 func NewRules(own []Rule) (*Rules, error) {
@@ -107,16 +93,33 @@ func NewRules(own []Rule) (*Rules, error) {
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("freshness rules: %s", strings.Join(faults, "; "))
 	}
+	r.own = len(r.rules)
 	r.rules = append(r.rules, BuiltIn()...)
 	return r, nil
 }
 
 // MaxAge returns how old an answer of a kind about mount/path may be.
 func (r *Rules) MaxAge(mount, path string, kind Kind) time.Duration {
-	full := mount + "/" + path
-	for i := range r.rules {
-		if r.rules[i].covers(kind) && r.rules[i].match(full) {
-			return r.rules[i].MaxAge
+	if r.own > 0 {
+		full := mount + "/" + path
+		for i := range r.rules[:r.own] {
+			if r.rules[i].covers(kind) && r.rules[i].match(full) {
+				return r.rules[i].MaxAge
+			}
+		}
+	}
+	var told bool
+	var m formats.Mutability
+	for i := r.own; i < len(r.rules); i++ {
+		rule := &r.rules[i]
+		if !rule.covers(kind) {
+			continue
+		}
+		if len(rule.mutability) > 0 && !told {
+			told, m = true, formats.Identify(path).Mutability
+		}
+		if len(rule.mutability) == 0 || slices.Contains(rule.mutability, m) {
+			return rule.MaxAge
 		}
 	}
 	return 0

@@ -1,0 +1,198 @@
+package parquet
+
+// fastDepth is how deep skipFast follows containers. What is deeper, as nothing in a footer of today is, goes the careful way.
+const fastDepth = 4
+
+// skipFast steps over the value of a field as plain footers have it, and returns where the next one starts; -1 where anything is unusual, bad bytes among
+// it: decoder.skip then goes the careful way from the same place and says what is wrong. Most of a footer's bytes (statistics, encodings, names) are skipped here.
+func skipFast(b []byte, pos int, typ byte, depth int) int {
+	switch typ {
+	case typeTrue, typeFalse:
+		return pos
+	case typeI16, typeI32, typeI64:
+		return skipVarint(b, pos)
+	case typeBinary:
+		return skipBinary(b, pos)
+	case typeDouble:
+		if pos+8 <= len(b) {
+			return pos + 8
+		}
+		return -1
+	case typeStruct:
+		return skipStruct(b, pos, depth)
+	case typeList:
+		return skipList(b, pos, depth)
+	}
+	return -1
+}
+
+// skipVarint steps over a number of up to nine bytes.
+func skipVarint(b []byte, pos int) int {
+	for end := min(pos+maxVarint-1, len(b)); pos < end; pos++ {
+		if b[pos] < 0x80 {
+			return pos + 1
+		}
+	}
+	return -1
+}
+
+// skipBinary steps over up to 16 KiB.
+func skipBinary(b []byte, pos int) int {
+	if pos+1 >= len(b) {
+		return -1
+	}
+	n := int(b[pos])
+	pos++
+	if n >= 0x80 {
+		if b[pos] >= 0x80 {
+			return -1
+		}
+		n = n&0x7f | int(b[pos])<<7
+		pos++
+	}
+	if n > len(b)-pos {
+		return -1
+	}
+	return pos + n
+}
+
+func skipStruct(b []byte, pos, depth int) int {
+	if depth == 0 {
+		return -1
+	}
+	for pos >= 0 && pos < len(b) {
+		h := b[pos]
+		pos++
+		if h == typeStop {
+			return pos
+		}
+		if h>>4 == 0 {
+			return -1 // a field's number that is written out
+		}
+		switch h & 0x0f {
+		case typeI32, typeI64:
+			pos = skipVarint(b, pos)
+		case typeBinary:
+			pos = skipBinary(b, pos)
+		default:
+			pos = skipFast(b, pos, h&0x0f, depth-1)
+		}
+	}
+	return -1
+}
+
+// skipList steps over a list of up to 14 values.
+func skipList(b []byte, pos, depth int) int {
+	if pos >= len(b) || depth == 0 {
+		return -1
+	}
+	h := b[pos]
+	pos++
+	n, elem := int(h>>4), h&0x0f
+	if n == 15 || elem == typeTrue || elem == typeFalse { // a bool takes a byte in a list, none in a struct
+		return -1
+	}
+	for ; n > 0 && pos >= 0; n-- {
+		pos = skipFast(b, pos, elem, depth-1)
+	}
+	return pos
+}
+
+// chunkFast reads a plain ColumnChunk into c, which is zero but for its ordinals, and returns where the next one starts; -1 where anything is unusual:
+// columnChunk then goes the careful way from the same place.
+func chunkFast(b []byte, pos int, c *Chunk) int {
+	known := false
+	for id := 0; pos >= 0 && pos < len(b); {
+		h := b[pos]
+		pos++
+		if h == typeStop {
+			if !known {
+				return -1
+			}
+			return pos
+		}
+		if h>>4 == 0 {
+			return -1
+		}
+		id += int(h >> 4)
+		switch {
+		case id == 3 && h&0x0f == typeStruct && !known:
+			known = true
+			pos = metaDataFast(b, pos, c)
+		case id == 4 && h&0x0f == typeI64:
+			c.OffsetIndexOffset, pos = number(b, pos)
+		case id == 5 && h&0x0f == typeI32:
+			c.OffsetIndexLength, pos = number(b, pos)
+		case id == 6 && h&0x0f == typeI64:
+			c.ColumnIndexOffset, pos = number(b, pos)
+		case id == 7 && h&0x0f == typeI32:
+			c.ColumnIndexLength, pos = number(b, pos)
+		case id == 1 || id >= 3 && id <= 7: // a path, or a field of another type than it should be
+			return -1
+		default:
+			pos = skipFast(b, pos, h&0x0f, fastDepth)
+		}
+	}
+	return -1
+}
+
+// metaDataFast reads a plain ColumnMetaData.
+func metaDataFast(b []byte, pos int, c *Chunk) int {
+	has := 0
+	for id := 0; pos >= 0 && pos < len(b); {
+		h := b[pos]
+		pos++
+		if h == typeStop {
+			if has != 1<<7|1<<9 {
+				return -1
+			}
+			return pos
+		}
+		if h>>4 == 0 {
+			return -1
+		}
+		id += int(h >> 4)
+		if h&0x0f == typeI64 || h&0x0f == typeI32 {
+			var v int64
+			if v, pos = number(b, pos); pos < 0 {
+				return -1
+			}
+			switch id {
+			case 7:
+				c.CompressedSize = v
+				has |= 1 << 7
+			case 9:
+				c.DataPageOffset = v
+				has |= 1 << 9
+			case 11:
+				c.DictionaryPageOffset = v
+			case 14:
+				c.BloomFilterOffset = v
+			case 15:
+				c.BloomFilterLength = v
+			}
+			continue
+		}
+		switch id {
+		case 7, 9, 11, 14, 15:
+			return -1
+		}
+		pos = skipFast(b, pos, h&0x0f, fastDepth)
+	}
+	return -1
+}
+
+// number reads a zigzag number of up to nine bytes; -1 for its end if it is longer, or cut.
+func number(b []byte, pos int) (v int64, next int) {
+	var u uint64
+	for shift := uint(0); pos < len(b) && shift < 7*(maxVarint-1); shift += 7 {
+		x := b[pos]
+		pos++
+		if x < 0x80 {
+			u |= uint64(x) << shift
+			return int64(u>>1) ^ -int64(u&1), pos
+		}
+		u |= uint64(x&0x7f) << shift
+	}
+	return 0, -1
+}
