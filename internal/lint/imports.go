@@ -31,6 +31,8 @@ var Imports = []Allowance{
 	{[]string{"cache"}, []string{"cache/policy", "cache/segfile", "origin", "internal/*"}},
 	{[]string{"cache/disk"}, []string{"cache", "cache/segfile", "internal/*"}},
 	{[]string{"formats", "formats/*"}, []string{"formats", "formats/*"}},
+	{[]string{"affinity/ring"}, nil},
+	{[]string{"affinity/ring/engines"}, []string{"affinity/ring"}},
 	{[]string{"sidecar"}, []string{"cache", "formats", "origin", "sidecar/freshness"}},
 	{[]string{"sidecar/namespace"}, []string{"origin", "internal/*"}},
 	{[]string{"sidecar/freshness", "sidecar/admin"}, []string{"internal/*"}},
