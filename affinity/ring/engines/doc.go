@@ -3,8 +3,8 @@
 //
 //   - Presto: prestodb/presto, presto-main-base/src/main/java/com/facebook/presto/execution/scheduler/ConsistentHashingNodeProvider.java (at commit e2a66ef9881d),
 //     chosen by node-scheduler.node-selection-hash-strategy=CONSISTENT_HASHING; how many points a node has is in DefaultNodeSetSupplier and NodeSchedulerConfig beside it.
-//   - Trino: trinodb/trino, core/trino-main/src/main/java/io/trino/execution/scheduler/StableHostAddressProvider.java (at commit 03dba3c96037: a table of 2,048 buckets).
-//     A later form of the same class, seen in forks, computes the same kind of hash for each key without a table.
+//   - Trino: trinodb/trino, core/trino-main/src/main/java/io/trino/execution/scheduler/StableHostAddressProvider.java (at commit 03dba3c96037: a table of 2,048 buckets;
+//     in releases from 483 on). Another form of the same class, in a fork, computes a hash for each key and node, without a table: TrinoKeys.
 //
 // Start at NewPresto, NewTrinoTable and NewTrinoKeys. The tests compare them with what the real classes answered.
 package engines

@@ -79,7 +79,7 @@ func (t *TrinoTable) Change(c ring.Change) (ring.Placement, error) {
 	return NewTrinoTable(changed(t.members, c), t.keep), nil
 }
 
-// TrinoKeys is the same class's later form: rendezvous hashing for each key, over all nodes at every look-up.
+// TrinoKeys is another form of the class, seen in a fork: rendezvous hashing for each key, over all nodes at every look-up. The best evenness that hashing alone can have.
 type TrinoKeys struct {
 	members []ring.Member
 	hashes  []uint64
