@@ -119,6 +119,7 @@ func TestRandomHistories(t *testing.T) {
 			checkSame(t, w, e, next, c)
 			checkAnswers(t, w, next)
 			checkMovement(t, e, next)
+			checkZones(t, next)
 			if e = next; t.Failed() {
 				t.Fatalf("run %d step %d, %d members: %+v", run, step, len(e.members), c)
 			}
@@ -206,6 +207,48 @@ func checkMovement(t *testing.T, before, after *Epoch) {
 	}
 	if got := movedHome(before, after); got > most {
 		t.Errorf("%.4f of the table moved, and %.4f had to", got, most)
+	}
+}
+
+// checkZones: the owners of a partition lie in distinct zones, but where the zones that are left have no room: each of their members stands by for all that it may, or for all but
+// the little that one change can leave open.
+func checkZones(t *testing.T, e *Epoch) {
+	t.Helper()
+	if len(e.settings.Zones) < 2 || e.settings.Owners < 2 {
+		return
+	}
+	r, width := e.settings.Owners, 0
+	weights, free := make([]int64, len(e.members)), map[string]int{}
+	for i, m := range e.members {
+		if weights[i] = int64(e.weightOf(m.Name)); weights[i] > 0 {
+			width = min(width+1, r)
+		}
+	}
+	q := shares(e.partitions*max(0, width-1), weights, e.settings.StandbyBound)
+	for i, s := range e.home {
+		if i%r > 0 && s != none {
+			q.held[s]++
+		}
+	}
+	for i, m := range e.members {
+		free[m.Zone] += int(max(0, q.tight[i]-q.held[i]))
+	}
+	wasted := 0
+	for p := range e.partitions {
+		row, zones := e.home[p*r:p*r+width], map[string]bool{}
+		for _, s := range row {
+			zones[e.members[s].Zone] = true
+		}
+		for _, z := range e.settings.Zones {
+			if len(zones) < len(row) && !zones[z] && free[z] > 0 {
+				wasted++
+				free[z]--
+				break
+			}
+		}
+	}
+	if wasted > 1+e.partitions/200 {
+		t.Errorf("%d of %d partitions have owners in one zone, and another has room", wasted, e.partitions)
 	}
 }
 

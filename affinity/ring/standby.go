@@ -227,9 +227,12 @@ func (sb *standbys) needyTake() {
 	if len(needy) == 0 {
 		return
 	}
-	owned := sb.owned()
+	owned, d, dropped := sb.owned(), newDonors(sb.q), false
 	for _, s := range needy {
-		d, queues := newDonors(sb.q), map[Slot][]ranked{}
+		if dropped { // who had nothing for one member may have for the next
+			d, dropped = newDonors(sb.q), false
+		}
+		queues := map[Slot][]ranked{}
 		for sb.q.held[s] < sb.q.fair[s] {
 			from, ok := d.top()
 			if !ok {
@@ -242,6 +245,7 @@ func (sb *standbys) needyTake() {
 			if len(queue) == 0 {
 				queues[from] = queue
 				d.drop()
+				dropped = true
 				continue
 			}
 			p := queue[0].partition
