@@ -76,6 +76,16 @@ func conflicts(e *Epoch, k int) (n int) {
 	return n
 }
 
+// pairs counts rows whose first two owners lie in one zone.
+func pairs(e *Epoch) (n int) {
+	for p := range e.partitions {
+		if e.members[e.rows[p*e.width]].Zone == e.members[e.rows[p*e.width+1]].Zone {
+			n++
+		}
+	}
+	return n
+}
+
 // TestZones: owners of a partition lie in distinct zones where zones are alike, also after members came and went; a lost zone leaves two, and its return makes three again.
 func TestZones(t *testing.T) {
 	e := newEpoch(t, Settings{Zones: zoneNames(3)}, fleet(0, 60, 3))
@@ -106,6 +116,9 @@ func TestZones(t *testing.T) {
 	two := apply(t, even, lost)
 	if got := movedHome(even, two); got > 0.36 {
 		t.Errorf("%.3f of the table moved with a third of the members", got)
+	}
+	if n := pairs(two); n > 0 {
+		t.Errorf("%d partitions have their first two owners in one of the two zones that are left", n)
 	}
 	var back Change
 	for _, m := range even.members {

@@ -167,7 +167,7 @@ func (sb *standbys) spread() (moved, left int) {
 	for p := range sb.partitions {
 		row := sb.row(p)
 		for c := 1; c < sb.width; c++ {
-			if !sb.taken(row[:c], c, sb.zones[row[c]]) {
+			if !sb.taken(row[:c], c, sb.zones[row[c]]) || sb.swap(row, c) {
 				continue
 			}
 			if s := sb.apart(p, c); s != none {
@@ -179,6 +179,17 @@ func (sb *standbys) spread() (moved, left int) {
 		}
 	}
 	return moved, left
+}
+
+// swap brings forward an entry whose zone none before c has: a question for two owners should get two zones where the row has them.
+func (sb *standbys) swap(row []Slot, c int) bool {
+	for i := c + 1; i < sb.width; i++ {
+		if !sb.taken(row[:c], c, sb.zones[row[i]]) {
+			row[c], row[i] = row[i], row[c]
+			return true
+		}
+	}
+	return false
 }
 
 // shed moves what members hold over their limit to others, where that costs no zone.
