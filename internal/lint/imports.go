@@ -33,6 +33,7 @@ var Imports = []Allowance{
 	{[]string{"formats", "formats/*"}, []string{"formats", "formats/*"}},
 	{[]string{"affinity/ring"}, nil},
 	{[]string{"affinity/ring/engines"}, []string{"affinity/ring"}},
+	{[]string{"affinity/membership"}, []string{"affinity/ring", "internal/*"}},
 	{[]string{"sidecar"}, []string{"cache", "formats", "origin", "sidecar/freshness"}},
 	{[]string{"sidecar/namespace"}, []string{"origin", "internal/*"}},
 	{[]string{"sidecar/freshness", "sidecar/admin"}, []string{"internal/*"}},
@@ -139,6 +140,7 @@ var libraries = []library{
 	{"gopkg.in/yaml.v3", []string{"internal/config"}, false},
 	{"github.com/cockroachdb/", []string{"sidecar/metadata"}, false},
 	{"go.uber.org/goleak", nil, true},
+	{"go.etcd.io/", []string{"affinity/membership"}, true},
 }
 
 func checkLibraries(r *Repo) []string {
