@@ -163,7 +163,7 @@ func (r *reader) table(e *Epoch) {
 		return
 	}
 	width, entries := e.slotBits(), e.partitions*e.settings.Owners
-	packed := r.take("the table", (entries*width+7)/8)
+	packed := r.take("the table", entries*width/8) // a power of two from 64 of partitions: whole bytes
 	if r.err != nil {
 		return
 	}
@@ -187,9 +187,6 @@ func (r *reader) table(e *Epoch) {
 		default:
 			e.home[i] = Slot(v)
 		}
-	}
-	if buffer != 0 {
-		r.fail("the table ends in bits that are not zero")
 	}
 }
 

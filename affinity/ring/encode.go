@@ -85,7 +85,7 @@ func (e *Epoch) appendMember(b []byte, m Member) []byte {
 	return appendString(b, m.Worker)
 }
 
-// appendTable packs the table, slotBits an entry, least bits first.
+// appendTable packs the table, slotBits an entry, least bits first. There are at least 64 entries and a power of two of partitions, so the bits fill whole bytes.
 func (e *Epoch) appendTable(b []byte) []byte {
 	width, have := e.slotBits(), 0
 	var buffer uint64
@@ -99,9 +99,6 @@ func (e *Epoch) appendTable(b []byte) []byte {
 			b = append(b, byte(buffer))
 			buffer >>= 8
 		}
-	}
-	if have > 0 {
-		b = append(b, byte(buffer))
 	}
 	return b
 }

@@ -196,6 +196,56 @@ func makeBad(t testing.TB, v vectors) (out []badVector) {
 	edited("bytes are left over", true, func(b []byte) []byte { return slices.Insert(b, len(b)-32, 0) })
 	edited("a number is longer than it need be", true, func(b []byte) []byte { b[9] |= 0x80; return slices.Insert(b, 10, 0) })
 	edited("a member is there twice", true, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("worker-00004"), []byte("worker-00003")) })
+	broken := func(why string, f func(e *Epoch)) {
+		e, err := Decode(good)
+		need(t, err)
+		f(e)
+		edited(why, false, func([]byte) []byte { return e.Encode() })
+		out[len(out)-1].Resealed = true
+	}
+	const drains, excluded, member = 7, 1, 2 // slots of epoch 6
+	first := func(e *Epoch, p int, s Slot) {
+		row := e.home[p*3 : p*3+3]
+		if i := slices.Index(row, s); i > 0 {
+			row[i] = row[0]
+		}
+		row[0] = s
+	}
+	broken("a member owns more than its bound", func(e *Epoch) {
+		for p := range e.partitions / 4 {
+			first(e, p, member)
+		}
+		e.standins = slices.DeleteFunc(e.standins, func(s standin) bool { return s.partition < e.partitions/4 })
+	})
+	broken("a member that drains owns a partition", func(e *Epoch) { e.home[5] = drains })
+	broken("a partition has an owner twice", func(e *Epoch) { e.home[4] = e.home[3] })
+	broken("a partition lacks an owner", func(e *Epoch) { e.home[5] = none })
+	broken("an excluded member has no stand-in", func(e *Epoch) { e.standins = e.standins[1:] })
+	broken("the stand-in is excluded", func(e *Epoch) { e.standins[0].slot = excluded })
+	broken("a stand-in without need", func(e *Epoch) {
+		p := 0
+		for slices.ContainsFunc(e.standins, func(s standin) bool { return s.partition == p }) {
+			p++
+		}
+		i, _ := slices.BinarySearchFunc(e.standins, p, func(s standin, p int) int { return s.partition - p })
+		e.standins = slices.Insert(e.standins, i, standin{p, member})
+	})
+	broken("stand-ins serve more than their bound", func(e *Epoch) {
+		for i := range e.standins {
+			e.standins[i].slot = member
+		}
+	})
+	broken("a hot section has an owner that drains", func(e *Epoch) { e.hot[0].extras = []Slot{drains} })
+	broken("a hot section has an owner twice", func(e *Epoch) { e.hot[0].extras = []Slot{member, member} })
+	broken("a hot section has no owners", func(e *Epoch) { e.hot[0].count = 0 })
+	broken("a weight of zero", func(e *Epoch) { e.members = slices.Clone(e.members); e.members[member].Weight = 0 })
+	broken("a name with a control character", func(e *Epoch) { e.members = slices.Clone(e.members); e.members[0].Name = "a\nb" })
+	broken("too few partitions for the members", func(e *Epoch) {
+		e.partitions /= 2
+		e.home = e.home[:len(e.home)/2]
+		e.settings.Partitions = 64
+		e.standins = nil
+	})
 	diff := bytes.Clone(v.Changes[6].Diff)
 	out = append(out, badVector{Why: "a difference from another epoch", From: 5, Diff: diff})
 	short := diff[:len(diff)-1]

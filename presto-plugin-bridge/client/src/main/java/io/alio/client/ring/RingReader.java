@@ -181,7 +181,7 @@ final class RingReader {
     void table(Table t) throws InvalidRingException {
         int width = t.slotBits();
         int entries = t.partitions * t.owners;
-        int from = take("the table", (int) (((long) entries * width + 7) / 8));
+        int from = take("the table", (int) ((long) entries * width / 8));
         t.home = new char[entries];
         long buffer = 0;
         int have = 0;
@@ -192,9 +192,6 @@ final class RingReader {
             t.home[i] = entry(t, (int) (buffer & (1 << width) - 1));
             buffer >>>= width;
             have -= width;
-        }
-        if (buffer != 0) {
-            throw new InvalidRingException("the table ends in bits that are not zero");
         }
     }
 

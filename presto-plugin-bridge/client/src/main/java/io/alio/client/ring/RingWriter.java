@@ -72,9 +72,6 @@ final class RingWriter {
                 buffer >>>= 8;
             }
         }
-        if (have > 0) {
-            out.write((int) buffer);
-        }
     }
 
     private void overlay(Table t) {
