@@ -206,7 +206,7 @@ func (s *bridgeStage) lost(ctx context.Context, t *testing.T, text string, want 
 	if !way.again && (change["BypassedReads"] == 0 || change["BypassedBytes"] == 0) {
 		t.Errorf("no read was counted as bypassed: %v", change)
 	}
-	if l.late > 12 || l.after > 25*time.Second { // three open the breaker, trials follow at growing distances; a read may wait 30 s for the origin
+	if l.late > 6 || l.after > 25*time.Second { // two open the breaker, or more at once; a trial or two follow in the background
 		t.Errorf("%d calls waited for a sidecar that was gone, and the query %v", l.late, l.after)
 	}
 	s.answers(ctx, t)
