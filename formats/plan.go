@@ -143,12 +143,13 @@ func (p *plan) layout(r io.ReaderAt) (*Layout, error) {
 // arrange sorts the extents, ends those of unknown length, refuses overlaps, joins neighbouring page indexes, and drops what lies in
 // the tail: there the tail wins.
 func (p *plan) arrange() error {
-	if order := func(a, b extent) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end)) }; !slices.IsSortedFunc(p.extents, order) {
-		slices.SortFunc(p.extents, order)
+	if !p.inOrder() {
+		slices.SortFunc(p.extents, func(a, b extent) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end)) })
 	}
 	kept := p.extents[:0]
 	var end int64
-	for i, e := range p.extents {
+	for i := range p.extents {
+		e := p.extents[i]
 		if e.end == unknownEnd {
 			e.end = p.footerStart
 			if i+1 < len(p.extents) {
@@ -170,6 +171,18 @@ func (p *plan) arrange() error {
 	}
 	p.extents = kept
 	return nil
+}
+
+// inOrder reports whether the extents need no sorting, as those of most writers do not.
+func (p *plan) inOrder() bool {
+	last := int64(-1)
+	for i := range p.extents {
+		if p.extents[i].start <= last {
+			return false
+		}
+		last = p.extents[i].start
+	}
+	return true
 }
 
 // joins reports whether two extents share a page.

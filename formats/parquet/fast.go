@@ -92,8 +92,27 @@ func skipList(b []byte, pos, depth int) int {
 	if n == 15 || elem == typeTrue || elem == typeFalse { // a bool takes a byte in a list, none in a struct
 		return -1
 	}
-	for ; n > 0 && pos >= 0; n-- {
-		pos = skipFast(b, pos, elem, depth-1)
+	switch elem {
+	case typeI32, typeI64:
+		for ; n > 0 && pos >= 0; n-- {
+			if pos < len(b) && b[pos] < 0x80 { // encodings are small numbers
+				pos++
+			} else {
+				pos = skipVarint(b, pos)
+			}
+		}
+	case typeBinary:
+		for ; n > 0 && pos >= 0; n-- {
+			pos = skipBinary(b, pos)
+		}
+	case typeStruct:
+		for ; n > 0 && pos >= 0; n-- {
+			pos = skipStruct(b, pos, depth-1)
+		}
+	default:
+		for ; n > 0 && pos >= 0; n-- {
+			pos = skipFast(b, pos, elem, depth-1)
+		}
 	}
 	return pos
 }
@@ -152,35 +171,35 @@ func metaDataFast(b []byte, pos int, c *Chunk) int {
 			return -1
 		}
 		id += int(h >> 4)
-		if h&0x0f == typeI64 || h&0x0f == typeI32 {
-			var v int64
-			if v, pos = number(b, pos); pos < 0 {
-				return -1
-			}
-			switch id {
-			case 7:
-				c.CompressedSize = v
-				has |= 1 << 7
-			case 9:
-				c.DataPageOffset = v
-				has |= 1 << 9
-			case 11:
-				c.DictionaryPageOffset = v
-			case 14:
-				c.BloomFilterOffset = v
-			case 15:
-				c.BloomFilterLength = v
-			}
+		if 1<<id&wanted == 0 {
+			pos = skipFast(b, pos, h&0x0f, fastDepth)
 			continue
 		}
-		switch id {
-		case 7, 9, 11, 14, 15:
+		if typ := h & 0x0f; typ != typeI64 && typ != typeI32 {
 			return -1
 		}
-		pos = skipFast(b, pos, h&0x0f, fastDepth)
+		var v int64
+		v, pos = number(b, pos)
+		switch id {
+		case 7:
+			c.CompressedSize = v
+			has |= 1 << 7
+		case 9:
+			c.DataPageOffset = v
+			has |= 1 << 9
+		case 11:
+			c.DictionaryPageOffset = v
+		case 14:
+			c.BloomFilterOffset = v
+		case 15:
+			c.BloomFilterLength = v
+		}
 	}
 	return -1
 }
+
+// wanted are the fields of ColumnMetaData that say where things lie.
+const wanted = 1<<7 | 1<<9 | 1<<11 | 1<<14 | 1<<15
 
 // number reads a zigzag number of up to nine bytes; -1 for its end if it is longer, or cut.
 func number(b []byte, pos int) (v int64, next int) {
