@@ -2,6 +2,7 @@ package membership
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -162,6 +163,30 @@ func TestFleet(t *testing.T) {
 	need(t, err)
 	if len(r.Kvs) > 20 {
 		t.Errorf("%d chunks of old epochs are left", len(r.Kvs))
+	}
+}
+
+// TestManyMembers: four hundred that announce themselves at once make a few epochs, in many chunks, and all come to the last one.
+func TestManyMembers(t *testing.T) {
+	etcd := startEtcd(t, t.TempDir(), "127.0.0.1:0")
+	a := start(t, etcd.Endpoint(), Options{Self: member("a"), Candidate: true})
+	follower := start(t, etcd.Endpoint(), Options{})
+	agree(t, "a", a, follower)
+	for i := range 400 {
+		name := fmt.Sprintf("worker-%03d", i)
+		value, err := json.Marshal(member(name))
+		need(t, err)
+		_, err = etcd.Client().Put(t.Context(), "/alio/affinity/members/"+name, string(value))
+		need(t, err)
+	}
+	eventually(t, "401 members", func() bool {
+		return len(follower.Epoch().Members()) == 401 && a.Epoch().Hash() == follower.Epoch().Hash()
+	})
+	r, err := etcd.Client().Get(t.Context(), "/alio/affinity/chunks/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	need(t, err)
+	t.Logf("epoch %d, %d chunks", follower.Epoch().Number(), len(r.Kvs))
+	if len(r.Kvs) < 50 || follower.Epoch().Number() > 200 {
+		t.Error("chunks are larger than they may be, or each member made an epoch of its own")
 	}
 }
 

@@ -12,24 +12,32 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/alio-lake/alio/affinity/ring"
 	"github.com/alio-lake/alio/affinity/ring/engines"
 )
 
-var keyCount = flag.Int("keys", 10_000_000, "keys to place for the tables of evenness")
+var (
+	keyCount = flag.Int("keys", 10_000_000, "keys to place for the tables of evenness")
+	only     = flag.String("only", "counts,times", "what to print: counts, which are exact, times, or both")
+)
 
 func main() {
 	flag.Parse()
 	fmt.Printf("%s, %s/%s, %d processors, %d keys, sections of files of a warehouse\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *keyCount)
-	even()
-	movement()
-	history()
-	exclusions()
-	zones()
-	costs()
-	lookups()
+	if strings.Contains(*only, "counts") {
+		even()
+		movement()
+		history()
+		exclusions()
+		zones()
+	}
+	if strings.Contains(*only, "times") {
+		costs()
+		lookups()
+	}
 }
 
 // must ends the program: nothing here fails but by a fault in it.
