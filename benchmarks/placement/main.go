@@ -21,22 +21,19 @@ import (
 
 var (
 	keyCount = flag.Int("keys", 10_000_000, "keys to place for the tables of evenness")
-	only     = flag.String("only", "counts,times", "what to print: counts, which are exact, times, or both")
+	only     = flag.String("only", "", "what to print: of even, movement, history, exclusions and zones, which are exact, and costs and lookups, which are times; all by default")
 )
 
 func main() {
 	flag.Parse()
 	fmt.Printf("%s, %s/%s, %d processors, %d keys, sections of files of a warehouse\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *keyCount)
-	if strings.Contains(*only, "counts") {
-		even()
-		movement()
-		history()
-		exclusions()
-		zones()
-	}
-	if strings.Contains(*only, "times") {
-		costs()
-		lookups()
+	for _, part := range []struct {
+		name  string
+		print func()
+	}{{"even", even}, {"movement", movement}, {"history", history}, {"exclusions", exclusions}, {"zones", zones}, {"costs", costs}, {"lookups", lookups}} {
+		if *only == "" || slices.Contains(strings.Split(*only, ","), part.name) {
+			part.print()
+		}
 	}
 }
 
