@@ -63,7 +63,7 @@ bench: ## micro benchmarks, then quickstart with its report written into benchma
 	@exec bin/quickstart -results benchmarks/results
 
 .PHONY: compare
-compare: ## warm reads beside nginx, Alluxio and bare servers (fetched on the first run); the tables go into benchmarks/results
+compare: ## warm reads beside nginx, Alluxio, a JVM's bare channel and bare servers (fetched on the first run); the tables go into benchmarks/results
 	cd benchmarks/compare && go test ./... && go build -o ../../bin/compare . && ../../bin/compare -results ../results && \
 	../../bin/compare -one-processor -readers 1 -peers alio-s3,alio-s3-disk,nginx,http-floor,tcp-copy -results ../results
 

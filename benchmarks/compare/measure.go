@@ -25,9 +25,12 @@ const (
 	peerFloorChecked = "http-floor-checked"
 	peerCopy         = "tcp-copy"
 	peerAlluxio      = "alluxio"
+	peerJava         = "alio-java"
+	peerJavaMapped   = "alio-java-mapped"
+	peerChannel      = "java-channel"
 )
 
-var allPeers = []string{peerPread, peerLocal, peerS3, peerDisk, peerGRPC, peerNginx, peerFloor, peerCopy, peerAlluxio}
+var allPeers = []string{peerPread, peerLocal, peerS3, peerDisk, peerGRPC, peerNginx, peerFloor, peerCopy, peerJava, peerJavaMapped, peerChannel, peerAlluxio}
 
 // peer is one of those that are compared, in one or several set-ups of which the best is taken for each cell.
 type peer struct {

@@ -28,11 +28,12 @@ func gather(ctx context.Context, o options, data load.Data, dir string) (*field,
 		want bool
 		add  func(context.Context, options, load.Data, string, *field) error
 	}{
-		{has(peerPread, peerLocal, peerDisk), addAlio},
+		{has(peerPread, peerLocal, peerDisk, peerJava, peerJavaMapped), addAlio},
 		{has(peerS3, peerGRPC), addHotAlio},
 		{has(peerNginx), addNginx},
 		{has(peerFloor), addFloor},
 		{has(peerCopy), addCopies},
+		{has(peerChannel), addChannel},
 		{has(peerAlluxio), addAlluxio},
 	} {
 		if !step.want {
@@ -107,6 +108,9 @@ func addAlio(ctx context.Context, o options, data load.Data, dir string, f *fiel
 	}
 	if slices.Contains(o.peers, peerDisk) {
 		f.add(peer{name: peerDisk, what: "the S3 door with next to no memory: pages from segments, their sums checked", setups: []setup{{run: byReaders(s.DialS3, cpu)}}})
+	}
+	if slices.Contains(o.peers, peerJava) || slices.Contains(o.peers, peerJavaMapped) {
+		return addJava(ctx, o, data, dir, s, f)
 	}
 	return nil
 }

@@ -82,6 +82,10 @@ var targets = []target{
 	{"the least HTTP with sums beside nginx (GB/s): without signature, look-up, headers", 64 << 10, 16, peerFloorChecked, peerNginx, gb, 1.25, false},
 	{"S3 door at most half of nginx's CPU", 64 << 10, 16, peerS3, peerNginx, cpu, .5, true},
 	{"local read no slower than Alluxio in the JVM (p50)", 64 << 10, 1, peerLocal, peerAlluxio, p50, 1, true},
+	{"Java read faster than Alluxio in the JVM (p50)", 64 << 10, 1, peerJava, peerAlluxio, p50, 1, true},
+	{"Java read faster than Alluxio in the JVM (p50)", 1 << 20, 1, peerJava, peerAlluxio, p50, 1, true},
+	{"Java read beside a bare FileChannel with a sum (p50): 12 us beside 11.3 where the target was set", 64 << 10, 1, peerJava, peerChannel, p50, 12 / 11.3, true},
+	{"Java mapped read beside it (p50): 8 us beside 11.3", 64 << 10, 1, peerJavaMapped, peerChannel, p50, 8 / 11.3, true},
 }
 
 // verdicts holds the results against the targets, where both sides were measured.

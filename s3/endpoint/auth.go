@@ -226,7 +226,7 @@ func (s *signature) finish(credential, code, prefix string) error {
 	}
 	s.accessKey, s.date, s.region = accessKey, date, region
 	s.scope = credential[len(accessKey)+1:]
-	if len(s.value) != 64 || strings.Trim(s.value, "0123456789abcdef") != "" {
+	if len(s.value) != 64 || !isHex(s.value, 'a') {
 		return bad("the Signature must be 64 lower-case hex digits.")
 	}
 	if s.signedHeaders == "" {
@@ -236,7 +236,7 @@ func (s *signature) finish(credential, code, prefix string) error {
 		return rejected("malformed", http.StatusBadRequest, "InvalidArgument",
 			"x-amz-content-sha256 must be UNSIGNED-PAYLOAD, one of the STREAMING-… values, or a SHA-256 in hex.")
 	}
-	when, err := time.Parse(amzDateLayout, s.amzDate)
+	when, err := parseAmzDate(s.amzDate)
 	if err != nil {
 		return bad("the date must be in the ISO 8601 basic format YYYYMMDD'T'HHMMSS'Z'.")
 	}
@@ -258,7 +258,40 @@ func cutLast(s string) (before, after string, ok bool) {
 
 // validPayloadHash reports whether a value may stand in x-amz-content-sha256.
 func validPayloadHash(v string) bool {
-	return v == unsignedPayload || strings.HasPrefix(v, "STREAMING-") || len(v) == 64 && strings.Trim(v, "0123456789abcdefABCDEF") == ""
+	return v == unsignedPayload || strings.HasPrefix(v, "STREAMING-") || len(v) == 64 && (isHex(v, 'a') || isHex(v, 'A') || strings.Trim(v, "0123456789abcdefABCDEF") == "")
+}
+
+// isHex reports whether all of v are hex digits, the letters of one case: a is the first of them.
+func isHex(v string, a byte) bool {
+	for i := 0; i < len(v); i++ {
+		if v[i]-'0' > 9 && v[i]-a > 5 {
+			return false
+		}
+	}
+	return true
+}
+
+// parseAmzDate is time.Parse of amzDateLayout, at a tenth of the cost for what clients send.
+func parseAmzDate(v string) (time.Time, error) {
+	if len(v) != len(amzDateLayout) || v[8] != 'T' || v[15] != 'Z' {
+		return time.Parse(amzDateLayout, v)
+	}
+	number := func(from, to int) (n int) {
+		for _, c := range []byte(v[from:to]) {
+			if c -= '0'; c > 9 {
+				return -1 << 20
+			}
+			n = n*10 + int(c)
+		}
+		return n
+	}
+	year, month, day := number(0, 4), number(4, 6), number(6, 8)
+	hour, minute, second := number(9, 11), number(11, 13), number(13, 15)
+	// Days that only some months have are left to time.Parse.
+	if year < 0 || month < 1 || month > 12 || day < 1 || day > 28 || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59 {
+		return time.Parse(amzDateLayout, v)
+	}
+	return time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC), nil
 }
 
 // checkTime compares the signature's time with ours.

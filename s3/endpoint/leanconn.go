@@ -46,6 +46,8 @@ type scratch struct {
 	iov  [2]unix.Iovec
 	date httpDateMemo
 
+	modified httpDateMemo
+
 	answer leanAnswer
 }
 

@@ -108,7 +108,7 @@ func (a *leanAnswer) head(o *origin.Object, now time.Time) bool {
 	b = a.c.door.o.Handler.ids.append(b)
 	if !o.ModTime.IsZero() {
 		b = append(b, "\r\nLast-Modified: "...)
-		b = o.ModTime.UTC().AppendFormat(b, http.TimeFormat)
+		b = s.modified.append(b, o.ModTime)
 	}
 	if o.ETag != "" {
 		b = append(b, "\r\nEtag: "...)
@@ -263,14 +263,14 @@ func (c *leanConn) write(a, b []byte) (sent int64, err error) {
 	}
 }
 
-// httpDateMemo keeps the Date header of the present second.
+// httpDateMemo keeps the date of the last second that was asked for: of the present one, and of files that were written together.
 type httpDateMemo struct {
 	second int64
 	text   [len(http.TimeFormat)]byte
 }
 
 func (m *httpDateMemo) append(b []byte, now time.Time) []byte {
-	if s := now.Unix(); s != m.second {
+	if s := now.Unix(); s != m.second || m.text[0] == 0 {
 		m.second = s
 		now.UTC().AppendFormat(m.text[:0], http.TimeFormat)
 	}

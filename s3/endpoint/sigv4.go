@@ -159,6 +159,9 @@ func (h requestHeaders) appendCanonical(b []byte, name string) []byte {
 
 // appendFolded trims and folds spaces and tabs.
 func appendFolded(b []byte, v string) []byte {
+	if strings.IndexByte(v, ' ') < 0 && strings.IndexByte(v, '\t') < 0 {
+		return append(b, v...)
+	}
 	space := false
 	start := len(b)
 	for i := 0; i < len(v); i++ {
