@@ -137,10 +137,12 @@ func (s store) clean(ctx context.Context, p pointer) {
 	if err != nil {
 		return
 	}
-	for _, kv := range r.Kvs {
+	last := ""
+	for _, kv := range r.Kvs { // in order of their keys
 		hash, _, _ := strings.Cut(strings.TrimPrefix(string(kv.Key), s.key("chunks", "")), "/")
-		if hash != p.Hash && hash != p.Before {
-			_, _ = s.client.Delete(ctx, string(kv.Key))
+		if hash != p.Hash && hash != p.Before && hash != last {
+			_, _ = s.client.Delete(ctx, s.key("chunks", hash, ""), clientv3.WithPrefix())
+			last = hash
 		}
 	}
 }

@@ -2,7 +2,6 @@ package ring
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -67,7 +66,7 @@ func apply(t testing.TB, e *Epoch, c Change) *Epoch {
 	return next
 }
 
-// firstMoved is the part of the keys whose first owner differs, and byLeaver the part that had to since its owner went.
+// moved is the part of the keys whose answer begins with another member.
 func moved(before, after *Epoch) (share float64) {
 	n := max(before.partitions, after.partitions)
 	count := 0
@@ -88,5 +87,3 @@ func skew(e *Epoch) float64 {
 	}
 	return float64(slices.Max(held)) * float64(len(e.serving)) / float64(e.partitions)
 }
-
-func random(s uint64) *rand.Rand { return rand.New(rand.NewPCG(s, 1)) }

@@ -102,7 +102,7 @@ func names(members []Member) (out []string) {
 // difference lead to the same epoch, that lists in another order make the same epoch, that all answers are distinct members that serve, and that no more moved than had to.
 func TestRandomHistories(t *testing.T) {
 	s := seed(t)
-	for run := range 24 {
+	for run := range 12 {
 		w := &walk{Rand: rand.New(rand.NewPCG(s, uint64(run))), zones: []int{0, 1, 3, 4}[run%4], equal: run%3 == 0}
 		begin := []int{0, 1, 2, 5, 40, 210}[w.IntN(6)]
 		var members []Member

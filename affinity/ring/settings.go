@@ -96,12 +96,6 @@ func (s Settings) Validate() error {
 	return errors.Join(faults...)
 }
 
-func (s Settings) equal(o Settings) bool {
-	z, oz := s.Zones, o.Zones
-	s.Zones, o.Zones = nil, nil
-	return slices.Equal(z, oz) && fmt.Sprint(s) == fmt.Sprint(o)
-}
-
 // Slot is a member's place in Epoch.Members. It means something within one epoch only.
 type Slot uint16
 

@@ -156,6 +156,17 @@ func makeVectors(t testing.TB) vectors {
 	step("another is too, and heavy; one drains", func() Change {
 		return Change{Update: slices.Concat(edit(5, func(m *Member) { m.Excluded, m.Weight = true, 4 }), edit(7, func(m *Member) { m.Draining = true }))}
 	})
+	step("an extra owner of a hot section is excluded", func() Change {
+		for _, h := range e.hot {
+			for _, s := range h.extras {
+				if !e.members[s].Excluded {
+					return Change{Update: edit(int(s), func(m *Member) { m.Excluded = true })}
+				}
+			}
+		}
+		t.Fatal("no hot section has an extra owner that serves")
+		return Change{}
+	})
 	step("an excluded one leaves; four owners; one address changes; a section cools", func() Change {
 		four := e.Settings()
 		four.Owners, four.SectionSize = 4, 64<<20

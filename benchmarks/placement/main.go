@@ -12,24 +12,29 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/alio-lake/alio/affinity/ring"
 	"github.com/alio-lake/alio/affinity/ring/engines"
 )
 
-var keyCount = flag.Int("keys", 10_000_000, "keys to place for the tables of evenness")
+var (
+	keyCount = flag.Int("keys", 10_000_000, "keys to place for the tables of evenness")
+	only     = flag.String("only", "", "what to print: of even, movement, history, exclusions and zones, which are exact, and costs and lookups, which are times; all by default")
+)
 
 func main() {
 	flag.Parse()
 	fmt.Printf("%s, %s/%s, %d processors, %d keys, sections of files of a warehouse\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *keyCount)
-	even()
-	movement()
-	history()
-	exclusions()
-	zones()
-	costs()
-	lookups()
+	for _, part := range []struct {
+		name  string
+		print func()
+	}{{"even", even}, {"movement", movement}, {"history", history}, {"exclusions", exclusions}, {"zones", zones}, {"costs", costs}, {"lookups", lookups}} {
+		if *only == "" || slices.Contains(strings.Split(*only, ","), part.name) {
+			part.print()
+		}
+	}
 }
 
 // must ends the program: nothing here fails but by a fault in it.
