@@ -37,12 +37,12 @@ bridge: ## build presto-plugin-bridge with Maven, run its unit tests, and put wh
 	go run ./itest/bridge -out bin/bridge; echo "=== bridge: passed in $$SECONDS s"
 
 .PHONY: itest
-itest: ## tests against real servers: the harness, the sidecar's binary, Trino 476
+itest: ## tests against real servers: the harness, the sidecar's binary, Trino 476, Presto 0.287, Hadoop's contract tests
 	go test -race -count=1 -p 1 -timeout 45m ./itest/...; echo "=== itest: passed in $$SECONDS s"
 
-.PHONY: presto
-presto: ## tests of the bridge in a real Presto 0.287, and Hadoop's contract tests on it; not part of CI yet
-	go test -race -count=1 -p 1 -tags presto -timeout 45m -run 'Presto|Hadoop' ./itest ./itest/harness; echo "=== presto: passed in $$SECONDS s"
+.PHONY: cluster
+cluster: ## the bridge in a Trino of one coordinator and two workers, each with a sidecar of its own (3 GB of memory); not part of CI
+	go test -count=1 -tags cluster -timeout 20m -run '^TestTrinoCluster$$' -v ./itest
 
 .PHONY: soak
 soak: ## 10,000 changes of 60 files on a real HDFS beside readers through sidecars (SOAK=n: another number); the result is printed

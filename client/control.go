@@ -65,6 +65,9 @@ const (
 	maxAnswer = 64 << 20 // an OpenReply for a large batch
 )
 
+// doubtAgain is how long after a sign of life a call that still waits is doubted again.
+const doubtAgain = 500 * time.Millisecond
+
 var (
 	errLate      = errors.New("the sidecar did not answer in time")
 	errUnreached = errors.New("the sidecar cannot be reached")
@@ -148,8 +151,8 @@ func (k *control) isClosed() bool {
 // patience is how a call is waited for.
 type patience struct {
 	deadline time.Duration
-	// doubt asks, when the call has not been answered within the control deadline, whether the sidecar lives, and gives the call up if not. For
-	// calls that may wait for the origin, of readers who have another way.
+	// doubt asks, when nothing of the answer has come within the control deadline, whether the sidecar lives, again each doubtAgain, and gives the call up
+	// if not. For calls that may wait for the origin, of readers who have another way.
 	doubt bool
 	// optional calls do not count as failures when they are late: nobody needed the answer.
 	optional bool
@@ -180,28 +183,36 @@ func (k *control) call(ctx context.Context, m method, p patience, do func(ctx co
 	defer cancel(nil)
 	expire := time.AfterFunc(p.deadline, func() { cancel(errLate) })
 	defer expire.Stop()
-	if p.doubt && p.deadline > k.c.o.ControlDeadline {
-		stop := k.doubtAfter(callCtx, api, cancel)
-		defer stop()
-	}
 	r := reply{progress: func() { expire.Reset(p.deadline) }}
+	if p.doubt && p.deadline > k.c.o.ControlDeadline {
+		var heard atomic.Int64 // unix nanoseconds
+		r.progress = func() {
+			expire.Reset(p.deadline)
+			heard.Store(time.Now().UnixNano())
+		}
+		defer k.doubtWhile(callCtx, api, cancel, &heard)()
+	}
 	err = do(callCtx, api, &r)
 	return k.judge(ctx, callCtx, m, p, &r, err)
 }
 
-// doubtAfter asks for the sidecar's status once the control deadline is over, and cancels the call if that is not answered within another.
-func (k *control) doubtAfter(ctx context.Context, api apiv1.SidecarClient, cancel context.CancelCauseFunc) (stop func()) {
+// doubtWhile asks for the sidecar's status while a call waits: once the control deadline is over, and again and again from then on, since a sidecar may stop
+// between two answers. When one is not answered within another control deadline, the call is cancelled.
+func (k *control) doubtWhile(ctx context.Context, api apiv1.SidecarClient, cancel context.CancelCauseFunc, heard *atomic.Int64) (stop func()) {
 	limit := k.c.o.ControlDeadline
 	k.c.background.begin()
 	timer := time.AfterFunc(limit, func() {
 		defer k.c.background.end()
-		probe, done := context.WithTimeout(ctx, limit)
-		defer done()
-		var r reply
-		_, err := api.Status(probe, &apiv1.StatusRequest{}, r.options()...)
-		// A deadline also ends the call at the other side, which may still say so: that is no sign of life.
-		alive := err == nil || len(r.header)+len(r.trailer) > 0 && status.Code(err) != codes.DeadlineExceeded
-		if !alive && ctx.Err() == nil {
+		for time.Now().UnixNano()-heard.Load() <= int64(limit) || k.lives(ctx, api) {
+			again := time.NewTimer(doubtAgain)
+			select {
+			case <-ctx.Done():
+				again.Stop()
+				return
+			case <-again.C:
+			}
+		}
+		if ctx.Err() == nil {
 			cancel(errLate)
 		}
 	})
@@ -210,6 +221,16 @@ func (k *control) doubtAfter(ctx context.Context, api apiv1.SidecarClient, cance
 			k.c.background.end()
 		}
 	}
+}
+
+// lives asks for the sidecar's status.
+func (k *control) lives(ctx context.Context, api apiv1.SidecarClient) bool {
+	probe, done := context.WithTimeout(ctx, k.c.o.ControlDeadline)
+	defer done()
+	var r reply
+	_, err := api.Status(probe, &apiv1.StatusRequest{}, r.options()...)
+	// A deadline also ends the call at the other side, which may still say so: that is no sign of life.
+	return err == nil || len(r.header)+len(r.trailer) > 0 && status.Code(err) != codes.DeadlineExceeded
 }
 
 // judge counts how a call ended and words its error.

@@ -134,6 +134,32 @@ func TestHungSidecar(t *testing.T) {
 	}
 }
 
+// TestStoppedAfterAProbe: a sidecar that has just shown that it lives, and then stops with a read in its hands, is asked again while the read waits, and given up long
+// before the read deadline.
+func TestStoppedAfterAProbe(t *testing.T) {
+	r, d := withFallback(t, func(o *Options) { o.ControlDeadline = 100 * time.Millisecond })
+	o := r.object("a", 10_000, 1000)
+	f := r.open("a")
+	r.fake.mu.Lock()
+	r.reading = make(chan struct{})
+	r.fake.mu.Unlock()
+	statuses := r.count("status")
+	done := make(chan struct{})
+	go func() { defer close(done); r.want(f, o, 20, 10) }()
+	eventually(t, "the sidecar was asked whether it lives, and again", func() bool { return r.count("status") > statuses+1 })
+	select {
+	case <-done:
+		t.Fatal("the read did not wait for a sidecar that lives")
+	default:
+	}
+	r.hang(true)
+	start := time.Now()
+	<-done
+	if took := time.Since(start); took > 5*time.Second || d.reads.Load() != 1 {
+		t.Fatalf("took %v, %d fallback reads", took, d.reads.Load())
+	}
+}
+
 // TestBreaker: three failures open it, then one call in each pause is a trial, pauses double up to the limit, and an answer closes it.
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -50,7 +50,7 @@ type Options struct {
 	Mmap bool
 
 	// ControlDeadline is how long the sidecar may take for an answer that needs no origin (default 20 ms). It also is when a call that
-	// may need the origin begins to be doubted, if there is a Fallback: the sidecar is then asked whether it lives.
+	// may need the origin begins to be doubted, if there is a Fallback: the sidecar is then asked whether it lives, and again each half second.
 	ControlDeadline time.Duration
 	// ReadDeadline is how long a call may take that may need the origin (default 30 s).
 	ReadDeadline time.Duration

@@ -369,7 +369,7 @@ func TestVectorsAreCurrent(t *testing.T) {
 	entries, err := os.ReadDir(testdata)
 	need(t, err)
 	for _, e := range entries {
-		if want[e.Name()] == nil {
+		if want[e.Name()] == nil && !e.IsDir() { // folders are made elsewhere
 			t.Errorf("%s: nothing makes it", e.Name())
 		}
 	}

@@ -1,5 +1,3 @@
-//go:build presto
-
 package itest
 
 import (
@@ -70,7 +68,7 @@ func TestPrestoContract(t *testing.T) {
 			alio := harness.SidecarWith(t, harness.AlioOptions{Endpoint: s.Endpoint, Bucket: s.Bucket, Region: s.Region, AccessKey: s.AccessKey, SecretKey: s.SecretKey, Socket: socket})
 			out := junit(t, classPath, []string{"ALIO_ADDRESS=" + socket, "ALIO_DIRECTORIES=" + alio.CacheDir, "ALIO_TEST_DIR=" + t.TempDir(), "ALIO_FILL=" + fill,
 				"ALIO_S3_ENDPOINT=" + s.Endpoint, "ALIO_S3_ACCESS=" + s.AccessKey, "ALIO_S3_SECRET=" + s.SecretKey},
-				harness.PrestoOpens(), "io.alio.presto.OpenContractIT", "io.alio.presto.SeekContractIT", "io.alio.presto.RandomReadsIT", "io.alio.presto.CostsIT")
+				harness.PrestoOpens(), "io.alio.presto.OpenContractIT", "io.alio.presto.SeekContractIT", "io.alio.presto.RandomReadsIT", "io.alio.presto.CostsIT", "io.alio.presto.FileSystemCacheIT")
 			t.Log(out)
 		})
 	}

@@ -39,16 +39,28 @@ type javaReaders struct {
 
 func startReaders(t *testing.T, arguments ...string) *javaReaders {
 	t.Helper()
+	return startReadersAs(t, nil, javaJars(t), arguments...)
+}
+
+// javaJars are the client's jars, tests included.
+func javaJars(t *testing.T) []string {
+	t.Helper()
 	folder, err := harness.Bridge(t.Context(), "client", t.Logf)
 	need(t, err)
-	jdk, err := harness.JDK()
-	need(t, err)
 	jars, err := filepath.Glob(filepath.Join(folder, "target", "*.jar"))
+	need(t, err)
+	return jars
+}
+
+// startReadersAs starts them as another user; nil: as this one.
+func startReadersAs(t *testing.T, user *syscall.Credential, jars []string, arguments ...string) *javaReaders {
+	t.Helper()
+	jdk, err := harness.JDK()
 	need(t, err)
 	r := &javaReaders{t: t}
 	r.cmd = exec.Command(filepath.Join(jdk, "bin", "java"), append([]string{"-Xmx512m", "-cp", strings.Join(jars, ":"), "io.alio.client.Readers"}, arguments...)...)
 	r.cmd.Stderr = &r.errors
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: user}
 	r.in, err = r.cmd.StdinPipe()
 	need(t, err)
 	out, err := r.cmd.StdoutPipe()
@@ -177,7 +189,11 @@ func newJavaRig(t *testing.T) *javaRig {
 }
 
 func (r *javaRig) readers(arguments ...string) *javaReaders {
-	return startReaders(r.t, append([]string{"origin=" + r.origin, "directories=" + r.side.CacheDir, "seed=" + strconv.FormatUint(r.seed%1_000_000, 10)}, arguments...)...)
+	return startReaders(r.t, r.arguments(r.side.CacheDir, arguments...)...)
+}
+
+func (r *javaRig) arguments(directory string, more ...string) []string {
+	return append([]string{"origin=" + r.origin, "directories=" + directory, "seed=" + strconv.FormatUint(r.seed%1_000_000, 10)}, more...)
 }
 
 // damage flips bits in a few of the segment files that there are.
@@ -244,6 +260,37 @@ func TestJavaClient(t *testing.T) {
 			t.Logf("%.0f reads of %.0f MB compared; locally %.0f MB, by the sidecar %.0f, bypassed %.0f, filled %.0f; before the trouble %.0f reads; %v",
 				end["Reads"], end["Bytes"]/1e6, end["LocalBytes"]/1e6, end["SidecarBytes"]/1e6, end["BypassedBytes"]/1e6, end["FilledBytes"]/1e6, before["Reads"], end)
 		})
+	}
+}
+
+// TestJavaClientOfAnotherUser: an engine whose user may not read the sidecar's directory gets every byte by the connection, and is told once what to put right.
+func TestJavaClientOfAnotherUser(t *testing.T) {
+	r := newJavaRig(t)
+	directory := r.side.CacheDir
+	var user *syscall.Credential
+	if os.Getuid() == 0 { // who may read everything, so the engine is somebody else
+		user = &syscall.Credential{Uid: 65534, Gid: 65534}
+		need(t, os.Chmod(filepath.Dir(r.origin), 0o755))
+	} else {
+		directory = filepath.Join(t.TempDir(), "closed")
+		need(t, os.Mkdir(directory, 0))
+	}
+	var jars []string
+	for _, jar := range javaJars(t) { // this checkout may be closed to that user
+		b, err := os.ReadFile(jar)
+		need(t, err)
+		jars = append(jars, filepath.Join(r.origin, "..", filepath.Base(jar)))
+		need(t, os.WriteFile(jars[len(jars)-1], b, 0o644))
+	}
+	readers := startReadersAs(t, user, jars, r.arguments(directory, "address="+r.tcp, "token="+javaToken, "threads=4")...)
+	readers.more(2000)
+	end := readers.stop()
+	if end["LocalPages"] > 0 || end["SidecarBytes"] == 0 {
+		t.Errorf("counters at the end: %v", end)
+	}
+	warned := readers.errors.String()
+	if n := strings.Count(warned, "cannot be identified"); n != 1 || !strings.Contains(warned, "May this user read it") || !strings.Contains(warned, "AccessDenied") {
+		t.Errorf("%d warnings, one was expected, with cause and remedy:\n%s", n, warned)
 	}
 }
 

@@ -1,5 +1,3 @@
-//go:build presto
-
 package itest
 
 import (

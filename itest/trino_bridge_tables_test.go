@@ -3,6 +3,7 @@ package itest
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/alio-lake/alio/itest/harness"
+	"github.com/alio-lake/alio/itest/harness/s3proxy"
 )
 
 // A Delta table, warm: no data request; after an insert by either connector its rows are there at once.
@@ -42,6 +44,57 @@ func (s *bridgeStage) deltaLake(ctx context.Context, t *testing.T) {
 	}
 	if c := s.client(ctx, t, "alio_delta"); c["LocalBytes"] == 0 || c["BypassedReads"] > 0 {
 		t.Errorf("the client of alio_delta counted %v", c)
+	}
+}
+
+// An Iceberg table, warm: no request at all; after an insert by either connector its rows are there at once.
+func (s *bridgeStage) iceberg(ctx context.Context, t *testing.T) {
+	s.rows(ctx, t, "iceberg", "CREATE SCHEMA IF NOT EXISTS ${database}.${schema}")
+	s.rows(ctx, t, "iceberg", "CREATE TABLE ${database}.${schema}.item WITH (location = 's3://"+s.s3.Bucket+"/iceberg/item') AS SELECT * FROM tpcds.tiny.item")
+	const text = "SELECT count(*), sum(i_current_price), max(i_item_id) FROM ${database}.${schema}.item"
+	for _, writer := range []string{"iceberg", "alio_iceberg"} {
+		want, _, stock := s.measured(ctx, t, "iceberg", text)
+		rows, _, cold := s.measured(ctx, t, "alio_iceberg", text)
+		same(t, "Iceberg cold", want, rows)
+		s.settled(ctx, t)
+		rows, _, warm := s.measured(ctx, t, "alio_iceberg", text)
+		same(t, "Iceberg warm", want, rows)
+		t.Logf("Iceberg: stock %v; cold %v; warm %v", stock, cold, warm)
+		if warm.Requests > 0 || cold.DataGETs > stock.DataGETs {
+			t.Errorf("an Iceberg table: stock %v, cold %v, warm %v", stock, cold, warm)
+		}
+		s.rows(ctx, t, writer, "INSERT INTO ${database}.${schema}.item SELECT * FROM tpcds.tiny.item WHERE i_item_sk <= 10")
+		rows = s.rows(ctx, t, "alio_iceberg", text)
+		if was, is := firstColumn(t, want), firstColumn(t, rows); is != was+10 {
+			t.Errorf("after %s has inserted 10 rows into %d, alio_iceberg counts %d", writer, was, is)
+		}
+	}
+	if c := s.client(ctx, t, "alio_iceberg"); c["LocalBytes"] == 0 || c["BypassedReads"]+c["BypassedOpens"] > 0 {
+		t.Errorf("the client of alio_iceberg counted %v", c)
+	}
+}
+
+// overRead compares what is fetched for the two columns of one file: by the stock connector, by Trino's own cache (fs.cache, with pages of 1 MiB), and by the bridge.
+func (s *bridgeStage) overRead(ctx context.Context, t *testing.T) {
+	want, asked, stock := s.measured(ctx, t, "hive", twoColumns)
+	n := s3proxy.Asked(asked)
+	rows, _, own := s.measured(ctx, t, "own_cache", twoColumns)
+	same(t, "Trino's own cache", want, rows)
+	if err := s.alio.Cold(ctx); err != nil {
+		t.Fatal(err)
+	}
+	rows, _, bridge := s.measured(ctx, t, coldCatalog("beside"), twoColumns)
+	same(t, "the bridge", want, rows)
+	over := func(s s3proxy.Summary) float64 { return float64(s.BytesFetched) / float64(n) }
+	t.Logf("over-read of %d bytes: stock %.3f (%v), Trino's own cache %.3f (%v), the bridge %.3f (%v)", n, over(stock), stock, over(own), own, over(bridge), bridge)
+	if over(bridge) > 1.10 || over(bridge) >= over(own) {
+		t.Errorf("the bridge fetched %d bytes, Trino's own cache %d", bridge.BytesFetched, own.BytesFetched)
+	}
+	s.settled(ctx, t)
+	rows, _, warm := s.measured(ctx, t, coldCatalog("beside"), twoColumns)
+	same(t, "the bridge, warm", want, rows)
+	if warm.DataGETs > 0 {
+		t.Errorf("the bridge, warm: %v", warm)
 	}
 }
 
@@ -96,7 +149,7 @@ func (s *bridgeStage) hudi(ctx context.Context, t *testing.T) {
 }
 
 // A file that is overwritten in place by one of the same length. Where Trino knows its time (Parquet), its next query has the new rows, whatever
-// max_age is; where it knows nothing (text), no query that begins when the new file is older than max_age has old rows.
+// max_age is; where it knows nothing (text), no query that begins when the new file is older than max_age has old rows, and at max_age 0 none has at all.
 func (s *bridgeStage) overwritten(ctx context.Context, t *testing.T) {
 	direct := harness.S3Client(s.s3.Endpoint, s.s3.Region, s.s3.AccessKey, s.s3.SecretKey)
 	put := func(key string, data []byte) {
@@ -118,11 +171,14 @@ func (s *bridgeStage) overwritten(ctx context.Context, t *testing.T) {
 	}
 	put("over/parquet/data.parquet", parquet[0])
 	put("over/text/data.txt", []byte("old\n"))
+	put("over/now/data.txt", []byte("old\n"))
 	const create = "CREATE TABLE ${database}.${schema}.over_%[1]s (word varchar) WITH (format = '%[2]s', external_location = 's3://%[3]s/over/%[1]s')"
 	s.rows(ctx, t, "hive", fmt.Sprintf(create, "parquet", "PARQUET", s.s3.Bucket))
 	s.rows(ctx, t, "hive", fmt.Sprintf(create, "text", "TEXTFILE", s.s3.Bucket))
-	const columns, words = "SELECT word FROM ${database}.${schema}.over_parquet", "SELECT word FROM ${database}.${schema}.over_text"
-	for _, text := range []string{columns, words} {
+	s.rows(ctx, t, "hive", fmt.Sprintf(create, "now", "TEXTFILE", s.s3.Bucket))
+	const columns, words, now = "SELECT word FROM ${database}.${schema}.over_parquet", "SELECT word FROM ${database}.${schema}.over_text",
+		"SELECT word FROM ${database}.${schema}.over_now"
+	for _, text := range []string{columns, words, now} {
 		same(t, "before the overwrite", s.rows(ctx, t, "hive", text), s.rows(ctx, t, "alio_hive", text))
 	}
 	<-time.After(1100 * time.Millisecond) // the store tells times in whole seconds
@@ -132,7 +188,10 @@ func (s *bridgeStage) overwritten(ctx context.Context, t *testing.T) {
 		t.Errorf("one file had changed behind the sidecar's back, and the bridge counted %v", b)
 	}
 
-	put("over/text/data.txt", []byte("new\n")) // of the same length
+	put("over/now/data.txt", []byte("new\n")) // of the same length, as the others
+	same(t, "text at max_age 0, right after it was overwritten", []string{`"new"`}, s.rows(ctx, t, "alio_hive", now))
+
+	put("over/text/data.txt", []byte("new\n"))
 	at := time.Now()
 	for {
 		begun := time.Now()
@@ -144,6 +203,62 @@ func (s *bridgeStage) overwritten(ctx context.Context, t *testing.T) {
 			t.Errorf("text, %v after it was overwritten: %v; max_age is %v", begun.Sub(at), rows, overMaxAge)
 			break
 		}
+	}
+}
+
+// A file of lines on HDFS that grows between two queries: the next one, at max_age 0, has the new lines, and of the DataNodes only the last block is read again,
+// since the blocks before it are the same parts as ever.
+func (s *bridgeStage) appended(ctx context.Context, t *testing.T) {
+	line := func(i int) string { return fmt.Sprintf("%07d %s\n", i, strings.Repeat("x", 55)) } // 64 bytes
+	lines := func(from, to int) []byte {
+		var b bytes.Buffer
+		for i := from; i < to; i++ {
+			b.WriteString(line(i))
+		}
+		return b.Bytes()
+	}
+	const blocks, first, more = 3, 3*(1<<20)/64 + 4000, 1000 // blocks that are full, lines at first, lines that come
+	const path = "/warehouse/grows/lines.txt"
+	if err := s.hdfs.Put(ctx, path, lines(0, first)); err != nil {
+		t.Fatal(err)
+	}
+	s.rows(ctx, t, "hive", "CREATE TABLE ${database}.hdfs.grows (word varchar) WITH (format = 'TEXTFILE', external_location = '"+s.hdfs.URI+"/warehouse/grows')")
+	const text = "SELECT count(*), count(DISTINCT word), max(word) FROM ${database}.hdfs.grows"
+	meter := atHDFS(s.hdfs)
+	const fetched = `alio_origin_read_bytes_total{mount="warehouse"}`
+	read := func(what string, count int) cost {
+		var rows []string
+		had, err := s.alio.Metrics(ctx)
+		need(t, err)
+		c, err := meter(ctx, func() error { rows = s.rows(ctx, t, "alio_hive", text); return nil })
+		need(t, err)
+		has, err := s.alio.Metrics(ctx)
+		need(t, err)
+		c.sidecar = int64(has[fetched] - had[fetched])
+		s.settled(ctx, t)
+		t.Logf("%s: %v; %v", what, rows, c)
+		same(t, what, []string{fmt.Sprintf("%d | %d | %q", count, count, strings.TrimSpace(line(count-1)))}, rows)
+		return c
+	}
+	if c := read("cold", first); c.bytes < first*64 {
+		t.Errorf("the DataNodes served %d of %d bytes", c.bytes, first*64)
+	}
+	if c := read("warm", first); c.bytes > 0 {
+		t.Errorf("the DataNodes served %d bytes again", c.bytes)
+	}
+	for _, command := range []string{"append w " + path, "write w " + base64.StdEncoding.EncodeToString(lines(first, first+more)), "close w"} {
+		if _, err := s.hdfs.Do(ctx, command); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := int64(first+more)*64 - blocks*s.hdfs.BlockSize
+	const look = 64 << 10   // of the file's end is read twice where the sidecar asks for the version first, as it does at max_age 0
+	const ahead = 128 << 10 // of a read that is cut short, a DataNode has sent that much more, and counts it
+	if c := read("after the append", first+more); c.sidecar < more*64 || c.sidecar > last+look || c.bytes > last+look+c.reads*ahead || c.bytes >= s.hdfs.BlockSize {
+		t.Errorf("the sidecar read %d bytes after the append, and the DataNodes served %d in %d reads; the last block has %d", c.sidecar, c.bytes, c.reads, last)
+	}
+	if c := read("warm again", first+more); c.bytes > 0 {
+		t.Errorf("the DataNodes served %d bytes again", c.bytes)
 	}
 }
 

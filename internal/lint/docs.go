@@ -92,7 +92,7 @@ func undocumented(f *File, d *ast.GenDecl) []string {
 }
 
 // contracts are the packages whose exported interfaces others implement.
-var contracts = []string{"origin", "cache", "formats", "s3/endpoint", "sidecar"}
+var contracts = []string{"origin", "cache", "formats", "s3/endpoint", "sidecar", "affinity/ring"}
 
 const (
 	maxMethods     = 5

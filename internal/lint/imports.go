@@ -31,6 +31,9 @@ var Imports = []Allowance{
 	{[]string{"cache"}, []string{"cache/policy", "cache/segfile", "origin", "internal/*"}},
 	{[]string{"cache/disk"}, []string{"cache", "cache/segfile", "internal/*"}},
 	{[]string{"formats", "formats/*"}, []string{"formats", "formats/*"}},
+	{[]string{"affinity/ring"}, nil},
+	{[]string{"affinity/ring/engines"}, []string{"affinity/ring"}},
+	{[]string{"affinity/membership"}, []string{"affinity/ring", "internal/*"}},
 	{[]string{"sidecar"}, []string{"cache", "formats", "origin", "sidecar/freshness"}},
 	{[]string{"sidecar/namespace"}, []string{"origin", "internal/*"}},
 	{[]string{"sidecar/freshness"}, []string{"formats", "internal/*"}},
@@ -138,6 +141,7 @@ var libraries = []library{
 	{"gopkg.in/yaml.v3", []string{"internal/config"}, false},
 	{"github.com/cockroachdb/", []string{"sidecar/metadata"}, false},
 	{"go.uber.org/goleak", nil, true},
+	{"go.etcd.io/", []string{"affinity/membership"}, true},
 }
 
 func checkLibraries(r *Repo) []string {

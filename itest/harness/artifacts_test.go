@@ -153,7 +153,7 @@ func TestUnpackKeepsPluginsAndStamps(t *testing.T) {
 	}
 	a := Artifact{Name: "trino-server", Version: "1", Packaging: "tar.gz", Bytes: int64(b.Len()), SHA256: goodSum}
 	home := filepath.Join(dir, "home")
-	if err := unpackTrino(context.Background(), src, home, a, t.Logf); err != nil {
+	if err := fillTree(home, goodSum, func(tmp string) (string, error) { return unpackTrino(context.Background(), src, tmp, a, t.Logf) }); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(filepath.Join(home, "plugin/hive/shared.jar")); err != nil || string(got) != top+"plugin/cassandra/shared.jar" {

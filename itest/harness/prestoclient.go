@@ -22,12 +22,27 @@ type prestoAnswer struct {
 	NextURI string              `json:"nextUri"`
 	Data    [][]json.RawMessage `json:"data"`
 	Error   *struct {
-		Message     string `json:"message"`
-		ErrorName   string `json:"errorName"`
-		FailureInfo struct {
-			Stack []string `json:"stack"`
-		} `json:"failureInfo"`
+		Message     string        `json:"message"`
+		ErrorName   string        `json:"errorName"`
+		FailureInfo prestoFailure `json:"failureInfo"`
 	} `json:"error"`
+}
+
+// prestoFailure is an exception.
+type prestoFailure struct {
+	Type    string         `json:"type"`
+	Message string         `json:"message"`
+	Stack   []string       `json:"stack"`
+	Cause   *prestoFailure `json:"cause"`
+}
+
+// String is where it was thrown, and the same of its causes.
+func (f prestoFailure) String() string {
+	s := strings.Join(f.Stack[:min(12, len(f.Stack))], "\n  ")
+	if f.Cause != nil {
+		s += fmt.Sprintf("\n  caused by %s: %s\n  %v", f.Cause.Type, f.Cause.Message, *f.Cause)
+	}
+	return s
 }
 
 // Query runs a statement, whose tables have their full names, to its end. Each row is one string of its values as Presto wrote them
@@ -53,7 +68,7 @@ func (p *Presto) QueryWith(ctx context.Context, statement string, session map[st
 			return nil, fmt.Errorf("presto: %w", err)
 		}
 		if e := page.Error; e != nil {
-			return nil, fmt.Errorf("presto query %s: %s: %s\n  %s", page.ID, e.ErrorName, e.Message, strings.Join(e.FailureInfo.Stack[:min(12, len(e.FailureInfo.Stack))], "\n  "))
+			return nil, fmt.Errorf("presto query %s: %s: %s\n  %v", page.ID, e.ErrorName, e.Message, e.FailureInfo)
 		}
 		for _, values := range page.Data {
 			row := make([]string, len(values))

@@ -55,7 +55,7 @@ func PrestoPluginJars(ctx context.Context, plugin string, logf Logf) (map[string
 	if err != nil {
 		return nil, err
 	}
-	home, err := unzipped(ctx, a, logf)
+	home, err := unpacked(ctx, a, "", logf, func(archive, tmp string) (string, error) { return tmp, unzip(ctx, archive, tmp) })
 	if err != nil {
 		return nil, err
 	}
@@ -100,53 +100,13 @@ func PrestoPluginJars(ctx context.Context, plugin string, logf Logf) (map[string
 	return jars, err
 }
 
-// unzipped is the folder under CacheDir with the files of a zip archive whose entries lie in one folder. The archive is removed
-// after unpacking: the stamp inside says which one it was and what the folder must hold.
-func unzipped(ctx context.Context, a Artifact, logf Logf) (string, error) {
-	cache, err := CacheDir()
-	if err != nil {
-		return "", err
-	}
-	home := filepath.Join(cache, fmt.Sprintf("%s-%s-%s", a.Name, a.Version, a.SHA256[:12]))
-	if checkTree(home, a.SHA256) == nil {
-		return home, nil
-	}
-	archive, err := Fetch(ctx, a, logf)
-	if err != nil {
-		return "", err
-	}
-	unlock, err := lockCache(ctx, filepath.Base(home), logf)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	if checkTree(home, a.SHA256) == nil {
-		return home, nil
-	}
-	if err := unzip(ctx, archive, home, a, logf); err != nil {
-		return "", fmt.Errorf("unpack %s: %w", a.File(), err)
-	}
-	_ = os.Remove(archive)
-	_ = os.Remove(archive + ".verified")
-	return home, nil
-}
-
-// unzip unpacks into a new folder beside home and renames it, so that home is whole or not there.
-func unzip(ctx context.Context, archive, home string, a Artifact, logf Logf) error {
-	if err := os.RemoveAll(home); err != nil {
-		return err
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(home), ".unpack-*")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp)
+// unzip unpacks a zip archive whose entries are files of one folder into another one.
+func unzip(ctx context.Context, archive, dir string) error {
 	in, err := zip.OpenReader(archive)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	logf("unpacking %s (%d files)", a.File(), len(in.File))
 	for _, f := range in.File {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -157,17 +117,11 @@ func unzip(ctx context.Context, archive, home string, a Artifact, logf Logf) err
 		if !filepath.IsLocal(f.Name) || strings.Count(f.Name, "/") != 1 {
 			return fmt.Errorf("entry %q is not a file of the archive's one folder", f.Name)
 		}
-		if err := unzipFile(f, filepath.Join(tmp, filepath.Base(f.Name))); err != nil {
+		if err := unzipFile(f, filepath.Join(dir, filepath.Base(f.Name))); err != nil {
 			return fmt.Errorf("%s: %w", f.Name, err)
 		}
 	}
-	if err := stampTree(tmp, a.SHA256); err != nil {
-		return err
-	}
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return err
-	}
-	return os.Rename(tmp, home)
+	return nil
 }
 
 func unzipFile(f *zip.File, path string) error {

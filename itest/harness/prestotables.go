@@ -90,15 +90,22 @@ func PutPrestoTables(ctx context.Context, metastore, schema string, c *s3.Client
 // lie below location/<table>. Presto's file metastore cannot do it itself: it takes a table's location for a local path.
 func EnterPrestoTables(metastore, from, to, location string, tables []string) error {
 	for _, table := range tables {
-		if err := enterTable(filepath.Join(metastore, from, table), filepath.Join(metastore, to, table), location+"/"+table); err != nil {
+		if err := enterTable(filepath.Join(metastore, from, table), filepath.Join(metastore, to, table), location+"/"+table, nil); err != nil {
 			return fmt.Errorf("table %s: %w", table, err)
 		}
 	}
 	return nil
 }
 
-// enterTable copies a table's entry of a file metastore to another folder, as an external table at a location.
-func enterTable(source, target, location string) error {
+// EnterHudiTable is EnterPrestoTables for one table, whose files at location/<table> are Hudi's, copied on write.
+func EnterHudiTable(metastore, from, to, location, table string) error {
+	format := map[string]string{"serDe": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
+		"inputFormat": "org.apache.hudi.hadoop.HoodieParquetInputFormat", "outputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat"}
+	return enterTable(filepath.Join(metastore, from, table), filepath.Join(metastore, to, table), location+"/"+table, format)
+}
+
+// enterTable copies a table's entry of a file metastore to another folder, as an external table at a location and of a storage format (nil: the same).
+func enterTable(source, target, location string, format map[string]string) error {
 	text, err := os.ReadFile(filepath.Join(source, ".prestoSchema"))
 	if err != nil {
 		return err
@@ -115,6 +122,9 @@ func enterTable(source, target, location string) error {
 	}
 	parameters["EXTERNAL"] = "TRUE"
 	table["tableType"], table["externalLocation"] = "EXTERNAL_TABLE", location
+	if format != nil {
+		table["storageFormat"] = format
+	}
 	if text, err = json.Marshal(table); err != nil {
 		return err
 	}

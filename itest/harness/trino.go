@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -24,16 +25,21 @@ type TrinoOptions struct {
 	Dir      string                       // absolute; configuration, data, metastore, output. "": a new temporary folder, removed by Stop
 	Catalogs map[string]map[string]string // by name; a catalog "tpcds" with the generator is always there
 	Plugins  map[string]string            // more plugin folders, by the connector.name that each registers (TrinoBridge)
-	Heap     string                       // "": 2G
-	Deadline time.Duration                // from the start to the first query answered; 0: 8 minutes (20-60 s are usual on 2 idle cores)
-	Logf     Logf                         // progress; nil: Stderr
+	// Workers are the catalogs of each worker, which may differ from the coordinator's by what a machine has of its own: its sidecar. None: one node is coordinator
+	// and worker in one.
+	Workers  []map[string]map[string]string
+	Heap     string        // of each node; "": 2G
+	Deadline time.Duration // from the start to the first query answered; 0: 8 minutes (20-60 s are usual on 2 idle cores)
+	Logf     Logf          // progress; nil: Stderr
 }
 
-// Trino is a running Trino server of one node, coordinator and worker in one.
+// Trino is a running Trino server: one node that is coordinator and worker in one, or a coordinator with workers.
 type Trino struct {
-	URL string // http://127.0.0.1:port; its web page shows the queries (user: any)
-	Dir string
+	URL     string // http://127.0.0.1:port; its web page shows the queries (user: any)
+	Dir     string
+	Workers []*Trino
 
+	node   string // its id
 	proc   *Process
 	port   *Port
 	ownDir bool
@@ -84,18 +90,18 @@ func StartTrino(ctx context.Context, o TrinoOptions) (*Trino, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Trino{Dir: o.Dir}
+	t := &Trino{Dir: o.Dir, node: "alio0"}
 	if t.Dir == "" {
 		if t.Dir, err = os.MkdirTemp("", "alio-trino-"); err != nil {
 			return nil, err
 		}
 		t.ownDir = true
 	}
-	if t.port, err = PickPort(); err == nil {
-		t.URL = "http://" + t.port.Addr()
-		if err = t.configure(home, o); err == nil {
-			err = t.start(ctx, java, home, o)
-		}
+	if err = t.launch(java, home, "", o); err == nil {
+		err = t.join(java, home, o)
+	}
+	if err == nil {
+		err = t.wait(ctx, o)
 	}
 	if err != nil {
 		t.Stop()
@@ -104,8 +110,34 @@ func StartTrino(ctx context.Context, o TrinoOptions) (*Trino, error) {
 	return t, nil
 }
 
+// launch starts one node. It is a worker of the coordinator at that URL, or with "" itself the coordinator.
+func (t *Trino) launch(java, home, coordinator string, o TrinoOptions) (err error) {
+	if t.port, err = PickPort(); err != nil {
+		return err
+	}
+	t.URL = "http://" + t.port.Addr()
+	if err := t.configure(home, coordinator, o); err != nil {
+		return err
+	}
+	return t.start(java, home, o)
+}
+
+// join starts the workers, all at once.
+func (t *Trino) join(java, home string, o TrinoOptions) error {
+	for i, catalogs := range o.Workers {
+		w := &Trino{Dir: filepath.Join(t.Dir, fmt.Sprint("worker", i+1)), node: fmt.Sprint("alio", i+1)}
+		t.Workers = append(t.Workers, w)
+		own := o
+		own.Catalogs = catalogs
+		if err := w.launch(java, home, t.URL, own); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // configure writes the server's files. Its plugin folder holds links to the plugins in use only: each one loaded costs seconds.
-func (t *Trino) configure(home string, o TrinoOptions) error {
+func (t *Trino) configure(home, coordinator string, o TrinoOptions) error {
 	for _, d := range []string{"etc/catalog", "data", "localfs", "plugin"} {
 		if err := os.MkdirAll(filepath.Join(t.Dir, d), 0o755); err != nil {
 			return err
@@ -119,13 +151,8 @@ func (t *Trino) configure(home string, o TrinoOptions) error {
 	}
 	maps.Copy(plugins, o.Plugins)
 	files := map[string]map[string]string{
-		"etc/config.properties": {
-			"coordinator": "true", "node-scheduler.include-coordinator": "true", "catalog.management": "static",
-			"http-server.http.port": fmt.Sprint(t.port.Number), "discovery.uri": t.URL,
-			"query.max-memory": "1GB", "query.max-memory-per-node": "512MB", "memory.heap-headroom-per-node": "512MB",
-			"plugin.dir": filepath.Join(t.Dir, "plugin"), "catalog.config-dir": filepath.Join(t.Dir, "etc/catalog"),
-		},
-		"etc/log.properties": {"io.trino": "INFO"},
+		"etc/config.properties": t.config(coordinator, len(o.Workers) > 0),
+		"etc/log.properties":    {"io.trino": "INFO"},
 	}
 	for name, properties := range all {
 		properties = maps.Clone(properties)
@@ -150,6 +177,24 @@ func (t *Trino) configure(home string, o TrinoOptions) error {
 	return nil
 }
 
+// config are the server's own properties. In a cluster the coordinator runs no scans, and each node gets by with a heap of 1 GB.
+func (t *Trino) config(coordinator string, cluster bool) map[string]string {
+	all := map[string]string{
+		"coordinator": "true", "node-scheduler.include-coordinator": strconv.FormatBool(!cluster), "discovery.uri": t.URL,
+		"http-server.http.port": fmt.Sprint(t.port.Number), "catalog.management": "static",
+		"query.max-memory": "1GB", "query.max-memory-per-node": "512MB", "memory.heap-headroom-per-node": "512MB",
+		"plugin.dir": filepath.Join(t.Dir, "plugin"), "catalog.config-dir": filepath.Join(t.Dir, "etc/catalog"),
+	}
+	if cluster {
+		maps.Copy(all, map[string]string{"query.max-memory": "400MB", "query.max-memory-per-node": "250MB", "memory.heap-headroom-per-node": "250MB"})
+	}
+	if coordinator != "" {
+		all["coordinator"], all["discovery.uri"] = "false", coordinator
+		delete(all, "node-scheduler.include-coordinator")
+	}
+	return all
+}
+
 func propertiesText(p map[string]string) []byte {
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(p)) {
@@ -158,32 +203,41 @@ func propertiesText(p map[string]string) []byte {
 	return []byte(b.String())
 }
 
-// start runs the server without its launcher, as one process of ours, and waits for a first answer.
-func (t *Trino) start(ctx context.Context, java, home string, o TrinoOptions) error {
+// start runs the server without its launcher, as one process of ours.
+func (t *Trino) start(java, home string, o TrinoOptions) (err error) {
 	etc := filepath.Join(t.Dir, "etc")
-	var err error
 	t.proc, err = startProcess(processSpec{
-		Name: "trino", Path: java, Dir: t.Dir, LogFile: filepath.Join(t.Dir, "trino.log"),
+		Name: "trino " + t.node, Path: java, Dir: t.Dir, LogFile: filepath.Join(t.Dir, "trino.log"),
 		Args: []string{"-server", "-Xmx" + o.Heap, "-XX:+UseG1GC", "-XX:G1HeapRegionSize=32M", "-XX:+ExplicitGCInvokesConcurrent",
 			"-XX:+ExitOnOutOfMemoryError", "-XX:ReservedCodeCacheSize=256M", "-XX:PerMethodRecompilationCutoff=10000",
 			"-XX:PerBytecodeRecompilationCutoff=10000", "-Djdk.attach.allowAttachSelf=true", "-Djdk.nio.maxCachedBufferSize=2000000",
 			"--enable-native-access=ALL-UNNAMED",
-			"-Dnode.environment=test", "-Dnode.id=alio1", "-Dnode.internal-address=127.0.0.1", "-Dnode.bind-ip=127.0.0.1",
+			"-Dnode.environment=test", "-Dnode.id=" + t.node, "-Dnode.internal-address=127.0.0.1", "-Dnode.bind-ip=127.0.0.1",
 			"-Dnode.data-dir=" + filepath.Join(t.Dir, "data"),
 			"-Dconfig=" + filepath.Join(etc, "config.properties"), "-Dlog.levels-file=" + filepath.Join(etc, "log.properties"),
 			"-cp", filepath.Join(home, "lib", "*"), "io.trino.server.TrinoServer"},
 	})
-	if err != nil {
-		return err
-	}
+	return err
+}
+
+// wait returns when the coordinator answers a first query, with all its workers there.
+func (t *Trino) wait(ctx context.Context, o TrinoOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Deadline)
 	defer cancel()
 	begun, shown := time.Now(), time.Now()
 	o.Logf("starting Trino 476 (its log: %s)", t.proc.LogFile())
-	err = t.proc.ready(ctx, 250*time.Millisecond, func(ctx context.Context) error {
+	err := t.proc.ready(ctx, 250*time.Millisecond, func(ctx context.Context) error {
 		if time.Since(shown) > 5*time.Second {
 			shown = time.Now()
 			o.Logf("  Trino is starting: %.0f s", time.Since(begun).Seconds())
+		}
+		for _, w := range t.Workers {
+			select {
+			case <-w.proc.Done():
+				t.proc.Kill() // what cannot be whole need not start
+				return fmt.Errorf("worker %s ended: %s", w.node, w.Output())
+			default:
+			}
 		}
 		return t.started(ctx)
 	})
@@ -220,6 +274,15 @@ func (t *Trino) started(ctx context.Context) error {
 	db, err := t.DB("tpcds", "tiny")
 	if err != nil {
 		return err
+	}
+	if len(t.Workers) > 0 {
+		rows, err := Rows(ctx, db, "SELECT node_id FROM system.runtime.nodes WHERE state = 'active' AND NOT coordinator")
+		if err == nil && len(rows) < len(t.Workers) {
+			err = fmt.Errorf("%d of %d workers are there", len(rows), len(t.Workers))
+		}
+		if err != nil {
+			return err
+		}
 	}
 	rows, err := Rows(ctx, db, "SELECT count(*) FROM store")
 	if err == nil && len(rows) != 1 {
@@ -281,9 +344,21 @@ func (t *Trino) MBean(ctx context.Context, name string) (map[string]int64, error
 // Output is the end of the server's log, for a failing test.
 func (t *Trino) Output() string { return t.proc.Tail(8000) }
 
+// Log is all that the server has written.
+func (t *Trino) Log() (string, error) {
+	b, err := os.ReadFile(t.proc.LogFile())
+	return string(b), err
+}
+
+// PID is the node's process id.
+func (t *Trino) PID() int { return t.proc.PID() }
+
 // Stop ends the server and removes what StartTrino made. It may be called more than once.
 func (t *Trino) Stop() {
 	t.stop.Do(func() {
+		for _, w := range t.Workers {
+			w.Stop()
+		}
 		t.mu.Lock()
 		for _, db := range t.dbs {
 			_ = db.Close()

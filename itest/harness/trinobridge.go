@@ -38,7 +38,7 @@ func TrinoBridge(ctx context.Context, logf Logf) (kit string, plugins map[string
 	}
 	kit = filepath.Join(cache, "trino-bridge-"+shortHash(root)) // one for each checkout, built anew when its sources change
 	plugins = map[string]string{}
-	for name, folder := range map[string]string{"alio_hive": "alio-hive", "alio_delta_lake": "alio-delta-lake", "alio_hudi": "alio-hudi"} {
+	for name, folder := range map[string]string{"alio_hive": "alio-hive", "alio_delta_lake": "alio-delta-lake", "alio_hudi": "alio-hudi", "alio_iceberg": "alio-iceberg"} {
 		plugins[name] = filepath.Join(kit, "plugin", folder)
 	}
 	unlock, err := lockCache(ctx, filepath.Base(kit), logf)
@@ -95,6 +95,7 @@ func buildTrinoBridge(ctx context.Context, root, home, kit string, logf Logf) er
 		"trino/target/alio-trino-0.1.0-SNAPSHOT-hive-services.jar":       "services/alio-trino-hive-services.jar",
 		"trino/target/alio-trino-0.1.0-SNAPSHOT-delta-lake-services.jar": "services/alio-trino-delta-lake-services.jar",
 		"trino/target/alio-trino-0.1.0-SNAPSHOT-hudi-services.jar":       "services/alio-trino-hudi-services.jar",
+		"trino/target/alio-trino-0.1.0-SNAPSHOT-iceberg-services.jar":    "services/alio-trino-iceberg-services.jar",
 	} {
 		if err := copyFile(filepath.Join(reactor, from), filepath.Join(kit, to)); err != nil {
 			return err

@@ -10,26 +10,34 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
-// trinoPlugins are what is kept of Trino's plugins: 410 MB instead of 896 with all of them. A server loads those it is given.
-var trinoPlugins = []string{"hive", "tpcds", "delta-lake", "hudi", "tpch", "memory"}
+// trinoPlugins are what is kept of Trino's plugins: 500 MB instead of 896 with all of them. A server loads those it is given.
+var trinoPlugins = []string{"hive", "tpcds", "delta-lake", "hudi", "iceberg", "jmx", "tpch", "memory"}
 
-// TrinoHome is the folder of the unpacked Trino server under CacheDir, fetched and unpacked if it is not there. The archive is
-// removed after that: the stamp inside the folder says which archive it came from and what it must hold.
+// TrinoHome is the folder of the unpacked Trino server under CacheDir, fetched and unpacked if it is not there.
 func TrinoHome(ctx context.Context, logf Logf) (string, error) {
 	a, err := LookupArtifact("io.trino", "trino-server")
 	if err != nil {
 		return "", err
 	}
+	part := "-" + shortHash(strings.Join(trinoPlugins, " ")) // another list, another folder
+	return unpacked(ctx, a, part, logf, func(archive, tmp string) (string, error) { return unpackTrino(ctx, archive, tmp, a, logf) })
+}
+
+// unpacked is the folder under CacheDir with what an archive holds, fetched and unpacked if it is not there. The archive is removed after
+// that: the stamp inside the folder says which archive it came from and what it must hold. unpack fills the empty folder tmp and
+// answers the folder in it, or tmp itself, that is to be kept. suffix ends the folder's name; it tells what is kept, where that is not all.
+func unpacked(ctx context.Context, a Artifact, suffix string, logf Logf, unpack func(archive, tmp string) (keep string, err error)) (string, error) {
 	cache, err := CacheDir()
 	if err != nil {
 		return "", err
 	}
-	home := filepath.Join(cache, fmt.Sprintf("%s-%s-%s", a.Name, a.Version, a.SHA256[:12]))
-	if err := checkTree(home, a.SHA256); err == nil {
+	home := filepath.Join(cache, fmt.Sprintf("%s-%s-%s%s", a.Name, a.Version, a.SHA256[:12], suffix))
+	if checkTree(home, a.SHA256) == nil {
 		return home, nil
 	}
 	archive, err := Fetch(ctx, a, logf)
@@ -41,10 +49,11 @@ func TrinoHome(ctx context.Context, logf Logf) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	if err := checkTree(home, a.SHA256); err == nil {
+	if checkTree(home, a.SHA256) == nil {
 		return home, nil
 	}
-	if err := unpackTrino(ctx, archive, home, a, logf); err != nil {
+	logf("unpacking %s", a.File())
+	if err := fillTree(home, a.SHA256, func(tmp string) (string, error) { return unpack(archive, tmp) }); err != nil {
 		return "", fmt.Errorf("unpack %s: %w", a.File(), err)
 	}
 	_ = os.Remove(archive)
@@ -52,9 +61,9 @@ func TrinoHome(ctx context.Context, logf Logf) (string, error) {
 	return home, nil
 }
 
-// unpackTrino unpacks into a new folder beside home and renames it, so that home is whole or not there. The plugins' jars are
-// hard links to each other in the archive, so all is unpacked before what is not kept is removed.
-func unpackTrino(ctx context.Context, archive, home string, a Artifact, logf Logf) error {
+// fillTree has a new folder beside home filled, stamps what fill says is to be kept of it and renames that to home, so that home is
+// whole or not there.
+func fillTree(home, source string, fill func(tmp string) (keep string, err error)) error {
 	if err := os.RemoveAll(home); err != nil {
 		return err
 	}
@@ -63,36 +72,43 @@ func unpackTrino(ctx context.Context, archive, home string, a Artifact, logf Log
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	f, err := os.Open(archive)
+	keep, err := fill(tmp)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	count := &countingReader{r: f, name: a.File(), total: a.Bytes, logf: logf, shown: time.Now()}
-	logf("unpacking %s", a.File())
-	if err := untarGz(ctx, count, tmp); err != nil {
+	if err := stampTree(keep, source); err != nil {
 		return err
+	}
+	if err := os.Chmod(keep, 0o755); err != nil {
+		return err
+	}
+	return os.Rename(keep, home)
+}
+
+// unpackTrino unpacks the server and keeps some of its plugins. Their jars are hard links to each other in the archive, so all is
+// unpacked before what is not kept is removed.
+func unpackTrino(ctx context.Context, archive, tmp string, a Artifact, logf Logf) (string, error) {
+	f, err := os.Open(archive)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if err := untarGz(ctx, &countingReader{r: f, name: a.File(), total: a.Bytes, logf: logf, shown: time.Now()}, tmp); err != nil {
+		return "", err
 	}
 	top := filepath.Join(tmp, a.Name+"-"+a.Version)
 	plugins, err := os.ReadDir(filepath.Join(top, "plugin"))
 	if err != nil {
-		return err
-	}
-	keep := map[string]bool{}
-	for _, p := range trinoPlugins {
-		keep[p] = true
+		return "", err
 	}
 	for _, p := range plugins {
-		if !keep[p.Name()] {
+		if !slices.Contains(trinoPlugins, p.Name()) {
 			if err := os.RemoveAll(filepath.Join(top, "plugin", p.Name())); err != nil {
-				return err
+				return "", err
 			}
 		}
 	}
-	if err := stampTree(top, a.SHA256); err != nil {
-		return err
-	}
-	return os.Rename(top, home)
+	return top, nil
 }
 
 // untarGz unpacks folders, files and links below dir and refuses a name that leads out of it.

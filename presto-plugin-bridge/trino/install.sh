@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the plugin folders alio-hive, alio-delta-lake and alio-hudi of a Trino 476 server: each is the server's own plugin, by hard links, with our jars in the
+# Makes the plugin folders alio-hive, alio-delta-lake, alio-hudi and alio-iceberg of a Trino 476 server: each is the server's own plugin, by hard links, with our jars in the
 # place of the one that registers it. Trino's own plugins stay as they are. Run it again after an update; to uninstall, remove plugin/alio-*.
 #
 #   install.sh [--to FOLDER] TRINO_HOME       # --to: where the folders are made; default TRINO_HOME/plugin
@@ -25,7 +25,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$to"
 
 made=0
-for plugin in hive delta-lake hudi; do
+for plugin in hive delta-lake hudi iceberg; do
   from=$home/plugin/$plugin
   [ -d "$from" ] || { echo "$from is not there: no alio-$plugin"; continue; }
   new=$to/.alio-$plugin.new

@@ -4,7 +4,6 @@ import io.alio.client.transport.ProtocolException;
 import io.alio.client.wire.ProtoWriter;
 import io.alio.client.wire.Replies;
 import io.alio.client.wire.Requests;
-import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -14,7 +13,6 @@ import java.util.Optional;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
-import javax.management.JMException;
 import javax.management.ObjectName;
 
 /**
@@ -33,6 +31,7 @@ public final class AlioClient implements AutoCloseable {
     final LocalReader local;
     final Touches touches;
     final Filler filler;
+    private final Warnings warnings;
     private final Segments segments;
     private final List<Directory> directories = new ArrayList<>();
     private final ScheduledThreadPoolExecutor background;
@@ -41,7 +40,7 @@ public final class AlioClient implements AutoCloseable {
 
     private AlioClient(AlioOptions options) {
         this.options = options;
-        Warnings warnings = new Warnings(options.warnings());
+        warnings = new Warnings(options.warnings());
         background = new ScheduledThreadPoolExecutor(2, r -> {
             Thread t = new Thread(r, "alio-client background");
             t.setDaemon(true);
@@ -52,7 +51,7 @@ public final class AlioClient implements AutoCloseable {
         background.setRemoveOnCancelPolicy(true);
         background.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
         options.directories().forEach(d -> directories.add(new Directory(d, options.localReaders())));
-        control = new Control(options, counters, warnings);
+        control = new Control(options, counters, warnings, background);
         segments = new Segments(options.openSegments(), options.localNanos(), background);
         session = new Session(options, control, segments, directories, counters, warnings);
         views = new Views(options.views(), options.viewMemory());
@@ -76,21 +75,10 @@ public final class AlioClient implements AutoCloseable {
         AlioOptions o = options.copy();
         o.validate();
         AlioClient c = new AlioClient(o);
-        c.register();
+        if (!o.jmxName().isEmpty()) {
+            c.jmx = Beans.register(c.counters, "Client", o.jmxName(), text -> c.warnings.warn("jmx", text));
+        }
         return c;
-    }
-
-    private void register() {
-        if (options.jmxName().isEmpty()) {
-            return;
-        }
-        try {
-            ObjectName name = new ObjectName("io.alio:type=Client,name=" + ObjectName.quote(options.jmxName()).replaceAll("^\"([\\w.-]+)\"$", "$1"));
-            ManagementFactory.getPlatformMBeanServer().registerMBean(counters, name);
-            jmx = name;
-        } catch (JMException e) {
-            throw new IllegalArgumentException("alio: JMX name \"" + options.jmxName() + "\": " + e.getMessage(), e);
-        }
     }
 
     /**
@@ -417,12 +405,6 @@ public final class AlioClient implements AutoCloseable {
         segments.close();
         background.shutdown();
         directories.forEach(d -> d.device.close());
-        if (jmx != null) {
-            try {
-                ManagementFactory.getPlatformMBeanServer().unregisterMBean(jmx);
-            } catch (JMException e) {
-                // it is gone already
-            }
-        }
+        Beans.unregister(jmx);
     }
 }

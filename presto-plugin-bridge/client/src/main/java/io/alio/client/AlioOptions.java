@@ -171,7 +171,10 @@ public final class AlioOptions implements Cloneable {
         return this;
     }
 
-    /** Registers the counters with the platform's JMX server as {@code io.alio:type=Client,name=<value>} ("": not; the default). */
+    /**
+     * Registers the counters with the platform's JMX server as {@code io.alio:type=Client,name=<value>} ("": not; the default). If another client of the
+     * process has that name, a number is put behind it, and a warning says so.
+     */
     public AlioOptions jmxName(String value) {
         jmxName = Objects.requireNonNull(value, "jmxName");
         return this;

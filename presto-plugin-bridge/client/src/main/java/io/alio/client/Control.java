@@ -5,6 +5,8 @@ import io.alio.client.transport.Channel;
 import io.alio.client.transport.Endpoint;
 import io.alio.client.transport.MessageSink;
 import io.alio.client.transport.Sink;
+import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
 
 /** Calls to the sidecar: each has a deadline, and who does not answer is not called for a while. */
 final class Control {
@@ -21,6 +23,7 @@ final class Control {
         }
     }
 
+    private static final String SERVICE = "alio.v1.Sidecar";
     private static final int MAX_ANSWER = 64 << 20; // an OpenReply for a large batch
     private static final long CONNECT = 250_000_000; // for the first call over a connection, besides
     private static final long DOUBT_AGAIN = 500_000_000; // after a probe that was answered
@@ -31,6 +34,8 @@ final class Control {
     private final Channel channel;
     private final Counters counters;
     private final Warnings warnings;
+    private final Executor background;
+    private final Patience trial;
     final Breaker breaker;
     private volatile boolean closed;
 
@@ -38,13 +43,15 @@ final class Control {
     final Patience optional;
     final Patience origin; // for what may need it
 
-    Control(AlioOptions options, Counters counters, Warnings warnings) {
+    Control(AlioOptions options, Counters counters, Warnings warnings, Executor background) {
         this.options = options;
+        this.background = background;
         this.counters = counters;
         this.warnings = warnings;
         Endpoint e = options.isSocket() ? Endpoint.unix(options.address()) : Endpoint.tcp(options.address());
-        channel = new Channel(e, "alio.v1.Sidecar", options.token(), options.backoffNanos());
+        channel = new Channel(e, SERVICE, options.token(), options.backoffNanos());
         breaker = new Breaker(options.backoffNanos());
+        trial = new Patience(Math.max(options.controlNanos(), CONNECT), false, false);
         control = new Patience(options.controlNanos(), false, false);
         optional = new Patience(options.controlNanos(), false, true);
         origin = new Patience(options.readNanos(), true, false);
@@ -62,7 +69,11 @@ final class Control {
     /** Makes a call that is answered by one message. */
     byte[] call(String method, byte[] request, Patience p) throws Failure {
         MessageSink sink = new MessageSink(MAX_ANSWER);
-        call(method, request, sink, p);
+        try {
+            call(method, request, sink, p);
+        } catch (Failure e) {
+            throw e.reason() == Unavailable.UNSUPPORTED && (method.equals("Status") || method.equals("Open")) ? foreign(e) : e;
+        }
         return sink.message();
     }
 
@@ -71,11 +82,35 @@ final class Control {
         if (closed) {
             throw new Failure(Unavailable.CLOSED, "the client is closed");
         }
+        boolean open = breaker.isOpen();
         long wait = breaker.allow();
         if (wait > 0) {
             counters.notTried.increment();
             throw unavailable(breaker.last() + "; it is tried again in " + wait / 1_000_000 + " ms");
         }
+        if (open && (p.doubt || p.optional)) { // whoever has another way does not wait for what the trial finds
+            counters.notTried.increment();
+            tryInBackground();
+            throw unavailable(breaker.last() + "; it is being tried again");
+        }
+        make(method, request, sink, p);
+    }
+
+    private void tryInBackground() {
+        try {
+            background.execute(() -> {
+                try {
+                    make("Status", NOTHING, new MessageSink(MAX_ANSWER), trial);
+                } catch (Failure e) {
+                    // it was counted, and the breaker knows
+                }
+            });
+        } catch (RejectedExecutionException e) {
+            // the client is closed
+        }
+    }
+
+    private void make(String method, byte[] request, Sink sink, Patience p) throws Failure {
         Call c = channel.call(method, request, sink, System.nanoTime() + Math.max(CONNECT, p.doubt ? 0 : p.deadline));
         boolean late = !finished(c, p);
         if (!late && c.lost()) { // once more over a new connection: a thread's interruption may have closed this one, or the sidecar's restart
@@ -166,10 +201,21 @@ final class Control {
         if (closed) {
             throw new Failure(Unavailable.CLOSED, "the client is closed");
         }
+        if (late && p.doubt) {
+            breaker.failed(why); // neither was the question whether it lives
+        }
         breaker.failed(why);
         warnings.warn("unreachable", why + " (" + options.address() + "). What is not read locally is read by the engine's own file system until it answers. "
                 + "Is the sidecar running there, and is that the address of its gRPC door?");
         throw unavailable(why);
+    }
+
+    /** Every sidecar of this version of the API has these methods: one that has not is as good as none. (What one file's origin cannot do, it says of that file.) */
+    private Failure foreign(Failure e) {
+        String why = e.getMessage() + " (this client speaks " + SERVICE + ")";
+        warnings.warn("api", options.address() + " speaks another version of the API: " + why + ". What is not read locally is read by the engine's own file system. "
+                + "Install the client of the sidecar's release, or a sidecar of the client's");
+        return unavailable(why);
     }
 
     private Failure unavailable(String why) {

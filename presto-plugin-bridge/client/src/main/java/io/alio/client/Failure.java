@@ -16,7 +16,18 @@ final class Failure extends Exception {
 
     /** Words a status that the sidecar answered. */
     static Failure status(int code, String message) {
-        return new Failure(reasonOf(code), "the sidecar says: " + message + (code == 16 ? " (set AlioOptions.token)" : ""));
+        return new Failure(reasonOf(code), "the sidecar says: " + message + remedy(code));
+    }
+
+    private static String remedy(int code) {
+        switch (code) {
+            case 12:
+                return " (it speaks another version of the API than this client: install both of one release)";
+            case 16:
+                return " (set AlioOptions.token)";
+            default:
+                return "";
+        }
     }
 
     private static Unavailable reasonOf(int code) {

@@ -2,16 +2,14 @@ package io.alio.hadoop;
 
 import io.alio.client.AlioClient;
 import io.alio.client.AlioOptions;
+import io.alio.client.Beans;
 import java.io.IOException;
-import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Paths;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.function.UnaryOperator;
-import javax.management.JMException;
-import javax.management.ObjectName;
 
 /**
  * What all file systems of one process and one sidecar share: the client and the counters. It is made with the first of them and stays, as file systems
@@ -52,7 +50,7 @@ public final class Bridge {
             }
         }
         Bridge b = new Bridge(client);
-        b.counters.register(s.jmxName());
+        Beans.register(b.counters, "FileSystem", s.jmxName(), text -> b.warnings.warn("jmx", text));
         if (!fault.isEmpty()) {
             b.warnings.warn("settings", "files are read without the sidecar, since the bridge's settings are wrong: " + fault);
         }
@@ -65,20 +63,7 @@ public final class Bridge {
         if (!s.tokenFile().isEmpty()) {
             o.token(new String(Files.readAllBytes(Paths.get(s.tokenFile())), StandardCharsets.UTF_8).trim());
         }
-        return AlioClient.create(o.jmxName(freeName(s.jmxName())));
-    }
-
-    /** Another plugin of the same process may have registered the name: each has a class loader of its own. */
-    static String freeName(String wanted) {
-        String name = wanted;
-        try {
-            for (int i = 2; !wanted.isEmpty() && ManagementFactory.getPlatformMBeanServer().isRegistered(new ObjectName("io.alio:type=Client,name=" + name)); i++) {
-                name = wanted + "-" + i;
-            }
-        } catch (JMException e) {
-            return wanted;
-        }
-        return name;
+        return AlioClient.create(o.jmxName(s.jmxName()));
     }
 
     /** null: reading through the sidecar is off. */

@@ -2,6 +2,7 @@ package io.alio.presto;
 
 import com.facebook.presto.hive.HiveFileContext;
 import io.alio.hadoop.Known;
+import java.io.InputStream;
 import java.lang.reflect.Field;
 import java.util.logging.Level;
 import java.util.logging.Logger;
@@ -30,7 +31,23 @@ final class AlioFileSystemCache extends PrestoExtendedFileSystemCache {
         @Override
         public FSDataInputStream openFile(Path path, HiveFileContext context) {
             int bufferSize = s3.getConf().getInt("io.file.buffer.size", 4096);
-            return s3.open(path, bufferSize, Known.listed(context.getFileSize().orElse(-1), Math.max(0, context.getModificationTime())));
+            FSDataInputStream in = s3.open(path, bufferSize, Known.listed(context.getFileSize().orElse(-1), Math.max(0, context.getModificationTime())));
+            return new Kept(in.getWrappedStream(), this);
+        }
+    }
+
+    /** A stream that keeps what Presto's cache looks after: once the collector finds that one, the cache closes the file system in it. */
+    private static final class Kept extends FSDataInputStream {
+        private final Wrapper owner;
+
+        Kept(InputStream in, Wrapper owner) {
+            super(in);
+            this.owner = owner;
+        }
+
+        @Override
+        public String toString() {
+            return super.toString() + " of " + owner.s3.getUri();
         }
     }
 

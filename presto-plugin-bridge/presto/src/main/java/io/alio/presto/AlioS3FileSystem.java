@@ -34,19 +34,29 @@ public class AlioS3FileSystem extends PrestoS3FileSystem {
 
     @Override
     public void initialize(URI uri, Configuration conf) throws IOException {
-        Configuration c = new Configuration(false);
-        for (Map.Entry<String, String> e : conf) {
-            c.set(e.getKey(), e.getValue());
-        }
-        c.setClassLoader(conf.getClassLoader());
+        Configuration c = copy(conf);
         HiveS3Config settings = settings(conf);
         new PrestoS3ConfigurationUpdater(settings).updateConfiguration(c);
         super.initialize(uri, c);
+        // Presto's cache makes a file system anew whenever the credentials in its configuration are not those in the configuration of who asks for it, and closes
+        // the one before when the collector finds it, whoever still reads by it. The engine's configuration has none here, so neither must ours; and who makes a
+        // configuration of this one, as Hudi does, is to find this class in it.
+        setConf(copy(conf));
         boolean encrypts = settings.getS3EncryptionMaterialsProvider() != null || settings.getS3KmsKeyId() != null;
         if (!encrypts && uri.getUserInfo() == null) { // else only the engine can decrypt, or only the location's own credentials may read
             versions = seeVersions();
             opener = Opener.of(conf::get);
         }
+    }
+
+    /** Property by property: an engine's configuration may be a view of another one, of which the copy constructor sees nothing. */
+    private static Configuration copy(Configuration conf) {
+        Configuration c = new Configuration(false);
+        for (Map.Entry<String, String> e : conf) {
+            c.set(e.getKey(), e.getValue());
+        }
+        c.setClassLoader(conf.getClassLoader());
+        return c;
     }
 
     /** The settings as Presto reads them from a catalog: same names, same checks. */

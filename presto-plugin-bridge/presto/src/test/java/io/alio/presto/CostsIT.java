@@ -1,6 +1,7 @@
 package io.alio.presto;
 
-import com.facebook.presto.hive.s3.PrestoS3FileSystem;
+import com.facebook.presto.hive.s3.HiveS3Config;
+import com.facebook.presto.hive.s3.PrestoS3ConfigurationUpdater;
 import java.io.Closeable;
 import java.util.ArrayList;
 import java.util.List;
@@ -47,6 +48,14 @@ public class CostsIT {
         }
     }
 
+    /** What Presto makes of a catalog's settings. */
+    private static Configuration stock(Configuration c) {
+        Configuration stock = new Configuration(c);
+        new PrestoS3ConfigurationUpdater(new HiveS3Config().setS3Endpoint(c.get("hive.s3.endpoint")).setS3AwsAccessKey(c.get("hive.s3.aws-access-key"))
+                .setS3AwsSecretKey(c.get("hive.s3.aws-secret-key")).setS3PathStyleAccess(true).setS3SslEnabled(false)).updateConfiguration(stock);
+        return stock;
+    }
+
     @Test
     public void print() throws Exception {
         Configuration c = AlioS3Contract.bridged(new Configuration());
@@ -56,9 +65,7 @@ public class CostsIT {
                 out.write(new byte[1 << 20]);
             }
             files("alio", ours, file);
-            Configuration stock = new Configuration(again.getConf());
-            stock.set("fs.s3.impl", PrestoS3FileSystem.class.getName());
-            try (FileSystem theirs = start("presto", stock)) {
+            try (FileSystem theirs = start("presto", stock(again.getConf()))) {
                 files("presto", theirs, file);
             }
         }

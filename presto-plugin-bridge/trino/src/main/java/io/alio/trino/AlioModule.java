@@ -33,9 +33,9 @@ final class AlioModule extends AbstractConfigurationAwareModule {
         // The affinity service will come in here; until then Trino's own choice of hosts stands.
         newOptionalBinder(binder, SplitHosts.class).setDefault().toInstance((path, hosts) -> hosts);
         newOptionalBinder(binder, CachingHostAddressProvider.class).setBinding().to(AlioHostAddressProvider.class).in(Scopes.SINGLETON);
-        // Trino's own provider asks for each file's length and time, which costs a HEAD where the connector does not have them. Delta Lake has bound
-        // another one, which asks for neither and leaves out what moves.
-        if (format != TableFormat.DELTA_LAKE) {
+        // Trino's own provider asks for each file's length and time, which costs a HEAD where the connector does not have them. Delta Lake and Iceberg have
+        // bound others, which ask for neither and leave out what moves.
+        if (format != TableFormat.DELTA_LAKE && format != TableFormat.ICEBERG) {
             newOptionalBinder(binder, CacheKeyProvider.class).setBinding().toInstance(new LocationKeyProvider());
         }
     }

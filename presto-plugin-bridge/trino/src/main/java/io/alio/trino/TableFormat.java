@@ -8,8 +8,8 @@ import java.util.OptionalLong;
 
 /**
  * What a connector knows of the files that it opens, without asking its file system. {@link TrinoInputFile} does not tell: asked for what it was not given, it sends a
- * HEAD. So this says what Trino 476 gives (read in its sources): Hive, the length and time of a listing with every Parquet and ORC file; Delta Lake and
- * Hudi, the length that their log tells; none of them anything with what they read as a stream.
+ * HEAD. So this says what Trino 476 gives (read in its sources): Hive, the length and time of a listing with every Parquet and ORC file; Delta Lake,
+ * Hudi and Iceberg, the length that their log or manifests tell; none of them anything with what they read as a stream, but for Iceberg's manifests.
  */
 enum TableFormat {
     HIVE {
@@ -30,6 +30,12 @@ enum TableFormat {
         @Override
         Known known(TrinoInputFile file, boolean stream) throws IOException {
             return stream || file.location().path().contains("/.hoodie/") ? Known.NOTHING : Known.writtenOnce(file.length());
+        }
+    },
+    ICEBERG {
+        @Override
+        Known known(TrinoInputFile file, boolean stream) throws IOException {
+            return stream ? Known.NOTHING : Known.writtenOnce(file.length());
         }
     };
 

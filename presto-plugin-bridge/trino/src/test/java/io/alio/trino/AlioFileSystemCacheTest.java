@@ -186,6 +186,7 @@ class AlioFileSystemCacheTest {
         assertEquals(new TableFormat.Known(OptionalLong.of(10), Optional.of(Instant.EPOCH), false), TableFormat.HIVE.known(file, false));
         assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.DELTA_LAKE.known(file, false));
         assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.HUDI.known(file, false));
+        assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.ICEBERG.known(file, false));
     }
 
     @Test

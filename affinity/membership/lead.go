@@ -1,0 +1,154 @@
+package membership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+
+	"github.com/alio-lake/alio/affinity/ring"
+)
+
+// lead waits to be elected, then edits the ring until it is no longer the leader.
+func (n *Node) lead(ctx context.Context) error {
+	session, err := n.session(ctx)
+	if err != nil {
+		return err
+	}
+	defer n.revoke(session)
+	election := concurrency.NewElection(session, n.store.key("leader"))
+	if err := election.Campaign(ctx, n.o.Self.Name); err != nil {
+		return fmt.Errorf("membership: no election: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer n.leads.Store(false)
+	go func() {
+		defer cancel()
+		select {
+		case <-session.Done():
+		case <-ctx.Done():
+		}
+	}()
+	n.leads.Store(true)
+	n.o.Log.Info().Msg("elected to edit the ring")
+	t := &term{leads: clientv3.Compare(clientv3.CreateRevision(election.Key()), "=", election.Rev())}
+	for {
+		revision, err := n.editOnce(ctx, t)
+		if err == nil {
+			err = n.wait(ctx, revision, t)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// term is one leader's time.
+type term struct {
+	leads clientv3.Cmp
+	// keep is until when nobody is taken out of the ring: a store that knows less than we do has lost its members too, and they need a moment to announce themselves again.
+	keep time.Time
+}
+
+// editOnce publishes an epoch if the members are others than those of the epoch in force. It gives the revision at which it read the members.
+func (n *Node) editOnce(ctx context.Context, t *term) (int64, error) {
+	p, modified, _, ok, err := n.store.current(ctx)
+	base := n.epoch.Load()
+	if err == nil && ok && (base == nil || base.Number() <= p.Number) {
+		var stored *ring.Epoch
+		if stored, err = n.store.epoch(ctx, p); err == nil {
+			base = stored
+		}
+	}
+	damaged := errors.Is(err, ring.ErrCorrupt) && base != nil
+	if damaged {
+		n.o.Log.Warn().Err(err).Uint64("epoch", base.Number()).Msg("what etcd has for an epoch is none; it gets one made of ours")
+	} else if err != nil {
+		return 0, err
+	}
+	if base == nil {
+		if base, err = ring.New(n.o.Settings); err != nil {
+			return 0, err
+		}
+	}
+	members, bad, revision, err := n.store.members(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range bad {
+		n.o.Log.Warn().Str("member", name).Msg("what it announced is no member; it is left out")
+	}
+	if !damaged && base.Number() > 0 && (!ok || base.Number() > p.Number) && t.keep.IsZero() {
+		t.keep = time.Now().Add(2 * n.o.TTL)
+		n.o.Log.Warn().Uint64("epoch", base.Number()).Msg("etcd has lost the epoch; it gets ours back, and members have time to announce themselves again")
+	}
+	change, worth := n.change(base, members, time.Now().Before(t.keep))
+	if !worth && !damaged && ok && base.Number() == p.Number {
+		return revision, nil
+	}
+	next, err := base.Apply(change)
+	if err != nil {
+		return 0, err
+	}
+	return revision, n.store.publish(ctx, next, p, modified, t.leads, n.o.ChunkSize)
+}
+
+// change is what leads from an epoch to these members and our settings. A member that the ring would refuse (a weight of 0, an unknown zone) is left out, so that it does not stop the others.
+func (n *Node) change(base *ring.Epoch, members []ring.Member, keep bool) (c ring.Change, worth bool) {
+	there := map[string]bool{}
+	for _, m := range members {
+		if err := checkMember(n.o.Settings, m); err != nil {
+			n.o.Log.Warn().Err(err).Str("member", m.Name).Msg("what it announced does not fit the ring; it is left out")
+			continue
+		}
+		there[m.Name] = true
+		slot, known := base.Find(m.Name)
+		if !known {
+			c.Join = append(c.Join, m)
+		} else if base.Members()[slot] != m {
+			c.Update = append(c.Update, m)
+		}
+	}
+	for _, m := range base.Members() {
+		if !there[m.Name] && !keep {
+			c.Leave = append(c.Leave, m.Name)
+		}
+	}
+	empty, err := ring.New(n.o.Settings)
+	if err == nil && fmt.Sprint(empty.Settings()) != fmt.Sprint(base.Settings()) {
+		c.Settings = &n.o.Settings
+	}
+	return c, len(c.Join)+len(c.Update)+len(c.Leave) > 0 || c.Settings != nil
+}
+
+// wait returns when a member has announced something, or its lease has ended, after a moment in which others may too; and after a TTL in any case, to see that all is as it should be.
+func (n *Node) wait(ctx context.Context, revision int64, t *term) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watch := n.o.Client.Watch(clientv3.WithRequireLeader(ctx), n.store.key("members", ""), clientv3.WithPrefix(), clientv3.WithRev(revision+1))
+	look := n.o.TTL
+	if left := time.Until(t.keep); left > 0 {
+		look = min(look, left)
+	}
+	select {
+	case <-time.After(look):
+		return nil
+	case r, ok := <-watch:
+		if !ok {
+			return errors.New("membership: the watch of members ended")
+		}
+		if err := r.Err(); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(n.o.Settle):
+		return nil
+	}
+}

@@ -1,0 +1,83 @@
+package membership
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/alio-lake/alio/affinity/ring"
+)
+
+// Options say who a node is, and where the fleet's state lies.
+type Options struct {
+	Client *clientv3.Client // to etcd; the caller closes it, after Run has returned
+	Prefix string           // of all keys; "/alio/affinity/" by default. Two fleets on one etcd have two
+	// Self is announced as a member; one without a name only follows.
+	Self ring.Member
+	// Candidate nodes may be elected to edit the ring. There should be a few.
+	Candidate bool
+	// Settings are those of the ring that a leader edits.
+	Settings ring.Settings
+	// File keeps the last epoch; "" keeps none.
+	File string
+	// TTL is how long a member that says nothing stays one; 10 s by default, at least 1 s. etcd counts whole seconds.
+	TTL time.Duration
+	// Settle is how long a leader waits for more changes before it makes one epoch of them; 100 ms by default.
+	Settle time.Duration
+	// ChunkSize is the largest value written, 512 KiB by default; etcd takes 1.5 MiB at once.
+	ChunkSize int
+	Log       zerolog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.Prefix == "" {
+		o.Prefix = "/alio/affinity/"
+	}
+	if o.TTL == 0 {
+		o.TTL = 10 * time.Second
+	}
+	if o.Settle == 0 {
+		o.Settle = 100 * time.Millisecond
+	}
+	if o.ChunkSize == 0 {
+		o.ChunkSize = 512 << 10
+	}
+	return o
+}
+
+// Validate reports every fault at once.
+func (o Options) Validate() error {
+	o = o.withDefaults()
+	var faults []error
+	add := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf("membership: "+format, args...))
+		}
+	}
+	add(o.Client == nil, "no client to etcd")
+	add(!strings.HasSuffix(o.Prefix, "/"), "prefix %q: it must end in a slash", o.Prefix)
+	add(o.TTL < time.Second, "ttl %v: give at least 1s", o.TTL)
+	add(o.Settle < 0, "settle %v is negative", o.Settle)
+	add(o.ChunkSize < 1024 || o.ChunkSize > 1<<20, "chunks of %d bytes: give 1 KiB to 1 MiB", o.ChunkSize)
+	add(strings.Contains(o.Self.Name, "/"), "member %q: a name has no slash here", o.Self.Name)
+	if err := o.Settings.Validate(); err != nil {
+		faults = append(faults, err)
+	} else if o.Self.Name != "" {
+		faults = append(faults, checkMember(o.Settings, o.Self))
+	}
+	return errors.Join(faults...)
+}
+
+// checkMember says what a ring of these settings would say of a member that joins.
+func checkMember(s ring.Settings, m ring.Member) error {
+	e, err := ring.New(s)
+	if err != nil {
+		return err
+	}
+	_, err = e.Apply(ring.Change{Join: []ring.Member{m}})
+	return err
+}
