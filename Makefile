@@ -33,7 +33,7 @@ unit: ## unit tests under the race detector; those of s3 start an S3 server
 .PHONY: bridge
 bridge: ## build presto-plugin-bridge with Maven, run its unit tests, and put what an operator installs into bin/bridge
 	properties=$$(go run ./itest/bridge -maven); \
-	(cd presto-plugin-bridge && mvn -B -ntp -q -Dmaven.repo.local=$${ALIO_CACHE:-$$HOME/.cache/alio}/maven $$properties package)
+	(cd presto-plugin-bridge && mvn -B -ntp -q -Dmaven.repo.local=$${ALIO_CACHE:-$$HOME/.cache/alio}/maven $$properties package); \
 	go run ./itest/bridge -out bin/bridge; echo "=== bridge: passed in $$SECONDS s"
 
 .PHONY: itest
