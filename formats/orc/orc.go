@@ -82,14 +82,7 @@ type Stripe struct {
 // ReadFooter calls visit for every stripe of a footer as it lies in the file. An error of visit ends the reading and is returned as it is; others are
 // faults.ErrCorrupt or faults.ErrTooLarge.
 func (ps *Postscript) ReadFooter(footer []byte, visit func(Stripe) error) error {
-	b, err := ps.expand(footer)
-	if err != nil {
-		return err
-	}
-	return fields(b, func(id protowire.Number, _ int64, b []byte) error {
-		if id != 3 || b == nil { // Footer.stripes
-			return nil
-		}
+	return ps.messages(footer, footerStripes, func(b []byte) error {
 		var s Stripe
 		if err := fields(b, func(id protowire.Number, v int64, _ []byte) error {
 			switch id {
@@ -110,6 +103,26 @@ func (ps *Postscript) ReadFooter(footer []byte, visit func(Stripe) error) error 
 	})
 }
 
+// The fields that hold messages of their own.
+const (
+	footerStripes       protowire.Number = 3
+	stripeFooterStreams protowire.Number = 1
+)
+
+// messages calls visit for the bytes of every message in a field of a footer.
+func (ps *Postscript) messages(footer []byte, field protowire.Number, visit func([]byte) error) error {
+	b, err := ps.expand(footer)
+	if err != nil {
+		return err
+	}
+	return fields(b, func(id protowire.Number, _ int64, b []byte) error {
+		if id != field || b == nil {
+			return nil
+		}
+		return visit(b)
+	})
+}
+
 // Stream is a run of bytes of one column in a stripe. Streams follow each other from the stripe's start.
 type Stream struct {
 	Column int64
@@ -120,14 +133,7 @@ type Stream struct {
 
 // ReadStripeFooter calls visit for every stream of a stripe's footer as it lies in the file. Errors are those of ReadFooter.
 func (ps *Postscript) ReadStripeFooter(footer []byte, visit func(Stream) error) error {
-	b, err := ps.expand(footer)
-	if err != nil {
-		return err
-	}
-	return fields(b, func(id protowire.Number, _ int64, b []byte) error {
-		if id != 1 || b == nil { // StripeFooter.streams
-			return nil
-		}
+	return ps.messages(footer, stripeFooterStreams, func(b []byte) error {
 		var s Stream
 		if err := fields(b, func(id protowire.Number, v int64, _ []byte) error {
 			switch id {
