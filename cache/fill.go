@@ -139,7 +139,7 @@ func (c *Cache) unload(f *fill, body io.Reader, off int64, missing []*flight) er
 		if err != nil {
 			return cut(f, err, off-first, total)
 		}
-		data := make([]byte, fl.page.size())
+		data := newPage(fl.page.size())
 		got, err := io.ReadFull(body, data)
 		off += int64(got)
 		if err != nil {

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -142,7 +141,8 @@ func (c *Cache) readDisk(ctx context.Context, pg page, off, n int64) (Buf, error
 	if !up {
 		return buf, nil
 	}
-	data := bytes.Clone(buf.B)
+	data := newPage(want)
+	copy(data, buf.B)
 	buf.Free()
 	if c.metadata(pg.class) {
 		c.mem.put(pg.key, data, true)

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/alio-lake/alio/cache/policy"
+	"github.com/alio-lake/alio/internal/hugepages"
 )
 
 // memory is the memory tier: S3-FIFO in shards, each with its own slice of the limit. A hit takes no lock and, on a page that is asked for often,
@@ -154,6 +155,19 @@ func (m *memory) usage() (bytes int64, pages int) {
 		s.mu.Unlock()
 	}
 	return bytes, pages
+}
+
+// hugePageWorth is the least page that is asked to lie in huge pages. Smaller ones share the heap with all that is small.
+const hugePageWorth = 16 << 10
+
+// newPage makes room for a page that may stay in memory. A large one is to lie in huge pages: a processor then finds its 64 KiB by one look-up instead of
+// sixteen.
+func newPage(n int64) []byte {
+	data := make([]byte, n)
+	if n >= hugePageWorth {
+		hugepages.Hint(data)
+	}
+	return data
 }
 
 // heapSize is what the Go heap takes for a slice of n bytes: whole 8 KiB pages above 32 KiB; below, size classes that waste at most an

@@ -8,6 +8,7 @@ import (
 
 	"github.com/alio-lake/alio/cache"
 	"github.com/alio-lake/alio/cache/segfile"
+	"github.com/alio-lake/alio/internal/hugepages"
 )
 
 var le = binary.LittleEndian
@@ -137,9 +138,21 @@ func (t cells) find(k *cache.Key) (int, cell, bool) {
 // full says whether a table must grow before it takes one entry more than n.
 func (t cells) full(n int) bool { return (n+1)*5 > len(t)*4 }
 
+// newCells makes an empty table. Those of a large index are to lie in huge pages: each look-up is in another place.
+func newCells(size int) cells {
+	t := make(cells, size)
+	if size*cellBytes >= hugeTable {
+		hugepages.HintSlice(t)
+	}
+	return t
+}
+
+// hugeTable is the least table that is asked to lie in huge pages: 256 of these are 16 MiB, for half a million pages.
+const hugeTable = 64 << 10
+
 // grown returns the table with more room; nobody but the caller knows the new one yet.
 func (t cells) grown(size int) cells {
-	more := make(cells, size)
+	more := newCells(size)
 	for i := range t {
 		if t[i].place != 0 {
 			more.place(t[i])

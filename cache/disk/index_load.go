@@ -35,7 +35,7 @@ func newLoader(pages int) *loader {
 	l := &loader{}
 	if room := pages / shards * 4 / 3; room > 0 {
 		for i := range l.shards {
-			l.shards[i].room = make(cells, room)
+			l.shards[i].room = newCells(room)
 		}
 	}
 	return l

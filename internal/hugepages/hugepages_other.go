@@ -1,0 +1,7 @@
+//go:build !linux
+
+package hugepages
+
+func supported() bool { return false }
+
+func ask(uintptr) {}
