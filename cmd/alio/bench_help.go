@@ -65,7 +65,8 @@ one of --pages. For each, with its segments in the page cache and without:
   index, RSS    memory a page: as the tier counts its index, and as the process's
                 anonymous memory grew
   first hit     from the start of the process to the first page, checked
-  hits          read at random all over the cache, after they were read once
+  hits          read at random all over the cache, after they were read once;
+                hot: of 100 pages that lie all over it, again and again
   sidecar ready "alio sidecar" on that directory, from its start to ready
 
 Beside it a walk over a file for each page, which is how caches without segments

@@ -91,6 +91,7 @@ type RecoverResult struct {
 	FirstHit float64 `json:"first_hit_ms"`            // from the start of the process to the first page, checked
 	HitP50   float64 `json:"hit_p50_us"`              // hits all over the cache, warm
 	HitP99   float64 `json:"hit_p99_us"`              //
+	HotP50   float64 `json:"hot_hit_p50_us"`          // hits of 100 pages that lie all over the cache, again and again
 	ReadyMS  float64 `json:"sidecar_ready_ms"`        // "alio sidecar" on this directory, from its start to ready; 0: not measured
 	Missing  int     `json:"missing_pages,omitempty"` // that were written and not found
 	Runs     int     `json:"runs"`
@@ -179,11 +180,12 @@ func (o RecoverOptions) starts(ctx context.Context, dir string, n int, cold bool
 		OpenMS: of(func(r Reopened) float64 { return r.OpenMS }), FirstHit: of(func(r Reopened) float64 { return r.FirstHitMS }),
 		Index: of(func(r Reopened) float64 { return float64(r.IndexBytes) }) / float64(n), RSS: of(func(r Reopened) float64 { return float64(r.RSSBytes) }) / float64(n),
 		HitP50: of(func(r Reopened) float64 { return r.HitP50 }), HitP99: of(func(r Reopened) float64 { return r.HitP99 }),
+		HotP50: of(func(r Reopened) float64 { return r.HotP50 }),
 		ReadyMS: medianOf(ready, func(f float64) float64 { return f }),
 	}
 	res.PerPage = res.OpenMS * 1000 / float64(n)
-	o.Progress("%d pages, cold %v: open %.1f ms (%.3f us a page), first hit %.1f ms, hits p50 %.1f us, index %.1f bytes a page", n, cold, res.OpenMS, res.PerPage,
-		res.FirstHit, res.HitP50, res.Index)
+	o.Progress("%d pages, cold %v: open %.1f ms (%.3f us a page), first hit %.1f ms, hits p50 %.1f us, of 100 pages %.2f us, index %.1f bytes a page", n, cold, res.OpenMS, res.PerPage,
+		res.FirstHit, res.HitP50, res.HotP50, res.Index)
 	return res, nil
 }
 
@@ -254,6 +256,7 @@ func (o RecoverOptions) walks(ctx context.Context, dir string) (RecoverResult, e
 		Store: StoreFiles, Pages: o.Files, Bytes: o.Bytes, Runs: o.Runs, Missing: o.Files - all[0].Pages, OpenMS: of(func(r Reopened) float64 { return r.OpenMS }),
 		FirstHit: of(func(r Reopened) float64 { return r.FirstHitMS }), RSS: of(func(r Reopened) float64 { return float64(r.RSSBytes) }) / float64(o.Files),
 		HitP50: of(func(r Reopened) float64 { return r.HitP50 }), HitP99: of(func(r Reopened) float64 { return r.HitP99 }),
+		HotP50: of(func(r Reopened) float64 { return r.HotP50 }),
 	}
 	r.PerPage = r.OpenMS * 1000 / float64(o.Files)
 	o.Progress("%d files: walk %.1f ms (%.2f us a page)", o.Files, r.OpenMS, r.PerPage)
@@ -282,7 +285,7 @@ func dropPages(dir string) error {
 // WriteRecoverTable writes results as a table for people.
 func WriteRecoverTable(w io.Writer, results []RecoverResult) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "store\tpages\tpage\tpage cache\topen ms\tus/page\tindex B/page\tRSS B/page\tfirst hit ms\thit p50 us\thit p99 us\tsidecar ready ms\t")
+	fmt.Fprintln(t, "store\tpages\tpage\tpage cache\topen ms\tus/page\tindex B/page\tRSS B/page\tfirst hit ms\thit p50 us\thit p99 us\thot p50 us\tsidecar ready ms\t")
 	for _, r := range results {
 		state := "warm"
 		if r.Cold {
@@ -292,8 +295,8 @@ func WriteRecoverTable(w io.Writer, results []RecoverResult) error {
 		if r.ReadyMS > 0 {
 			ready = fmt.Sprintf("%.0f", r.ReadyMS)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%.1f\t%.3f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%s\t\n", r.Store, r.Pages, size(int64(r.Bytes)), state, r.OpenMS, r.PerPage, r.Index, r.RSS,
-			r.FirstHit, r.HitP50, r.HitP99, ready)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%.1f\t%.3f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%s\t\n", r.Store, r.Pages, size(int64(r.Bytes)), state, r.OpenMS, r.PerPage, r.Index, r.RSS,
+			r.FirstHit, r.HitP50, r.HitP99, r.HotP50, ready)
 	}
 	return t.Flush()
 }
