@@ -180,7 +180,7 @@ func (o RecoverOptions) starts(ctx context.Context, dir string, n int, cold bool
 		OpenMS: of(func(r Reopened) float64 { return r.OpenMS }), FirstHit: of(func(r Reopened) float64 { return r.FirstHitMS }),
 		Index: of(func(r Reopened) float64 { return float64(r.IndexBytes) }) / float64(n), RSS: of(func(r Reopened) float64 { return float64(r.RSSBytes) }) / float64(n),
 		HitP50: of(func(r Reopened) float64 { return r.HitP50 }), HitP99: of(func(r Reopened) float64 { return r.HitP99 }),
-		HotP50: of(func(r Reopened) float64 { return r.HotP50 }),
+		HotP50:  of(func(r Reopened) float64 { return r.HotP50 }),
 		ReadyMS: medianOf(ready, func(f float64) float64 { return f }),
 	}
 	res.PerPage = res.OpenMS * 1000 / float64(n)
