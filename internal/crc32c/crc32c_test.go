@@ -20,9 +20,9 @@ func randomBytes(n int, seed uint64) []byte {
 
 // The sum of every length up to some kilobytes, from every alignment within a cache line, after every sum.
 func TestUpdateIsTheStandardLibrarys(t *testing.T) {
-	p := randomBytes(6<<10, 1)
+	p := randomBytes(20<<10, 1)
 	r := rand.New(rand.NewPCG(2, 2))
-	for n := range 5 << 10 {
+	for n := range 18 << 10 {
 		off, crc := r.IntN(64), r.Uint32()
 		if got, want := Update(crc, p[off:off+n]), reference(crc, p[off:off+n]); got != want {
 			t.Fatalf("%d bytes at %d after %08x: %08x, want %08x", n, off, crc, got, want)
@@ -38,7 +38,7 @@ func TestUpdateIsTheStandardLibrarys(t *testing.T) {
 
 // One flipped bit, wherever it is, changes the sum: no part of the message is left out.
 func TestEveryBitCounts(t *testing.T) {
-	p := randomBytes(2<<10, 3)
+	p := randomBytes(9<<10, 3)
 	want := Update(0, p)
 	for i := range len(p) * 8 {
 		p[i/8] ^= 1 << (i % 8)
@@ -59,6 +59,20 @@ func TestFoldOfOneRound(t *testing.T) {
 	p := randomBytes(foldBytes, 4)
 	if got, want := ^fold(^uint32(9), &p[0], foldBytes, &constants), reference(9, p); got != want {
 		t.Errorf("%08x, want %08x", got, want)
+	}
+}
+
+// The same for four sums that are moved to the end, and with other contents in each.
+func TestFuseOfOneMessage(t *testing.T) {
+	if !narrow {
+		t.Log("no wide carry-less multiplication here: Update is the standard library's")
+		return
+	}
+	for _, f := range fusions {
+		p := randomBytes(f.rounds*fuseBytes, 6)
+		if got, want := ^fuse(^uint32(9), &p[0], f.rounds, &f.constants), reference(9, p); got != want {
+			t.Errorf("%d rounds: %08x, want %08x", f.rounds, got, want)
+		}
 	}
 }
 
@@ -94,8 +108,14 @@ func BenchmarkUpdate(b *testing.B) {
 	for i := 0; i < len(big); i += 4096 {
 		big[i] = byte(i >> 12)
 	}
-	for _, name := range []string{"alio", "stdlib", "copy"} {
+	if wide && narrow {
+		sums["fused"] = func(p []byte) uint32 { crc, rest := updateFused(0, p); return reference(crc, rest) }
+	}
+	for _, name := range []string{"alio", "fused", "stdlib", "copy"} {
 		sum := sums[name]
+		if sum == nil {
+			continue
+		}
 		b.Run("hot/"+name, func(b *testing.B) {
 			b.SetBytes(block)
 			for b.Loop() {
