@@ -265,7 +265,7 @@ class VectorsTest {
             int length = p.get("length").getAsInt();
             String where = p.get("where").getAsString();
             int i = d.table.from(offset);
-            boolean inTable = i < d.table.count && d.table.offset[i] == offset;
+            boolean inTable = i < d.table.count && d.table.offset(i) == offset;
             assertEquals(where.equals("segment"), inTable, p.toString());
             assertEquals(where.equals("memory"), Span.holds(d.memory, offset), p.toString());
             assertEquals(where.equals("granted"), d.granted.stream().anyMatch(g -> g.offset == offset && g.length == length), p.toString());
@@ -273,9 +273,9 @@ class VectorsTest {
             if (inTable) {
                 placed++;
                 ByteBuffer k = ByteBuffer.wrap(Vectors.hex(p.get("key").getAsString())).order(ByteOrder.LITTLE_ENDIAN);
-                assertEquals(k.getLong(0), d.table.keyLow[i]);
-                assertEquals(k.getLong(8), d.table.keyHigh[i]);
-                assertEquals(length, d.table.length[i]);
+                assertEquals(k.getLong(0), d.table.keyLow(i));
+                assertEquals(k.getLong(8), d.table.keyHigh(i));
+                assertEquals(length, d.table.length(i));
                 assertEquals(p.get("record").getAsLong(), d.table.record(i));
                 assertEquals(p.get("segment").getAsString(), Format.name(d.table.segment(i).name.instance, d.table.segment(i).name.seq));
             }
