@@ -24,6 +24,7 @@ final class LocalReader {
     private final Runnable suspectDirectories;
     private final Warnings warnings;
     private final Lent lent = new Lent();
+    private final Sums known = new Sums();
 
     LocalReader(Segments segments, AlioOptions options, Runnable suspectDirectories, Warnings warnings) {
         this.segments = segments;
@@ -101,14 +102,21 @@ final class LocalReader {
             keyHigh = t.keyHigh(page);
         }
 
-        /** Checks the header at a place of b, and makes ready for the sums of blocks. */
-        boolean headerHolds(ByteBuffer b, int at, Scratch s) {
-            s.key.putLong(0, keyLow).putLong(8, keyHigh);
-            return Format.checkRecord(b, at, s.crc, s.sum, segment.name.instance, segment.name.seq, record, keyLow, keyHigh, length);
+        /** The sums of all blocks, from the header at a place of b; null: it does not hold. */
+        int[] sums(ByteBuffer b, int at, Scratch s) {
+            if (!Format.checkRecord(b, at, s.crc, s.sum, segment.name.instance, segment.name.seq, record, keyLow, keyHigh, length)) {
+                return null;
+            }
+            int[] sums = new int[Format.blocks(length)];
+            for (int i = 0; i < sums.length; i++) {
+                sums[i] = Format.blockSum(b, at, i);
+            }
+            return sums;
         }
 
         /** Begins the sum of a block. */
-        static void seed(Scratch s) {
+        void seed(Scratch s) {
+            s.key.putLong(0, keyLow).putLong(8, keyHigh);
             s.crc.reset();
             s.crc.update(s.key.array(), 0, Format.KEY);
         }
@@ -270,28 +278,40 @@ final class LocalReader {
     }
 
     /** Reads a chunk at a time, with the header in front of the first where it lies there, and copies each block that holds to target. */
-    private static boolean readFile(Plan p, FileChannel f, ByteBuffer target, Scratch s) throws IOException {
+    private boolean readFile(Plan p, FileChannel f, ByteBuffer target, Scratch s) throws IOException {
         ByteBuffer b = s.buffer;
         int base = Format.MAX_RECORD_HEADER; // where the data starts in b
         int header = base - p.header;
+        int[] sums = null;
         if (p.first > 0) {
-            b.limit(base).position(header);
-            readFully(f, b, p.record);
+            sums = known.find(p.segment, p.record, p.keyLow, p.keyHigh);
+            if (sums == null) {
+                b.limit(base).position(header);
+                readFully(f, b, p.record);
+                sums = p.sums(b, header, s);
+                if (sums == null) {
+                    return false;
+                }
+                known.keep(p.segment, p.record, p.keyLow, p.keyHigh, sums);
+            }
         }
         for (int lo = 0; lo < p.data; lo += CHUNK) {
             int n = Math.min(CHUNK, p.data - lo);
-            int with = lo == 0 && p.first == 0 ? p.header : 0;
+            int with = sums == null ? p.header : 0;
             b.limit(base + n).position(base - with);
             readFully(f, b, p.dataAt + lo - with);
-            if (lo == 0 && !p.headerHolds(b, header, s)) {
-                return false;
+            if (sums == null) {
+                sums = p.sums(b, header, s);
+                if (sums == null) {
+                    return false;
+                }
             }
             for (int at = lo; at < lo + n; at += Format.BLOCK) {
                 int end = Math.min(lo + n, at + Format.BLOCK);
                 b.limit(base + end - lo).position(base + at - lo);
-                Plan.seed(s);
+                p.seed(s);
                 s.crc.update(b);
-                if (s.crc.value() != Format.blockSum(b, header, p.first + at / Format.BLOCK)) {
+                if (s.crc.value() != sums[p.first + at / Format.BLOCK]) {
                     return false;
                 }
                 b.limit(base + Math.min(end, p.skip + p.want) - lo).position(base + Math.max(at, p.skip) - lo);
@@ -305,16 +325,23 @@ final class LocalReader {
      * Copies a block first and sums up the copy: the mapping may be punched between the two, and a fault within a sum would end the process where one within a
      * copy is an InternalError. A block at a time, so that its sum finds it in the processor's cache.
      */
-    private static boolean readMapped(Plan p, ByteBuffer mapping, ByteBuffer target, Scratch s) throws EOFException {
+    private boolean readMapped(Plan p, ByteBuffer mapping, ByteBuffer target, Scratch s) throws EOFException {
         if (p.dataAt + p.data > mapping.capacity()) {
             throw new EOFException();
         }
         ByteBuffer m = mapping.duplicate();
-        m.limit((int) p.record + p.header).position((int) p.record);
-        s.buffer.clear();
-        s.buffer.put(m);
-        if (!p.headerHolds(s.buffer, 0, s)) {
-            return false;
+        int[] sums = p.first > 0 ? known.find(p.segment, p.record, p.keyLow, p.keyHigh) : null;
+        if (sums == null) {
+            m.limit((int) p.record + p.header).position((int) p.record);
+            s.buffer.clear();
+            s.buffer.put(m);
+            sums = p.sums(s.buffer, 0, s);
+            if (sums == null) {
+                return false;
+            }
+            if (p.first > 0) {
+                known.keep(p.segment, p.record, p.keyLow, p.keyHigh, sums);
+            }
         }
         int data = (int) p.dataAt;
         int limit = target.limit();
@@ -322,7 +349,7 @@ final class LocalReader {
             int end = Math.min(p.data, at + Format.BLOCK);
             int from = Math.max(at, p.skip);
             int to = Math.min(end, p.skip + p.want);
-            Plan.seed(s);
+            p.seed(s);
             pad(m, data + at, from - at, s);
             int start = target.position();
             m.limit(data + to).position(data + from);
@@ -331,7 +358,7 @@ final class LocalReader {
             s.crc.update(target);
             target.limit(limit).position(start + to - from);
             pad(m, data + to, end - to, s);
-            if (s.crc.value() != Format.blockSum(s.buffer, 0, p.first + at / Format.BLOCK)) {
+            if (s.crc.value() != sums[p.first + at / Format.BLOCK]) {
                 return false;
             }
         }
