@@ -295,14 +295,21 @@ func TestJavaClientOfAnotherUser(t *testing.T) {
 }
 
 // TestJavaClientPaysOnce: of a sidecar that hangs, each thread waits for the one call that it has under way, and for no more; when it goes on, it is used again
-// at once, however long the pauses between two attempts to connect may be.
+// at once, however long the pauses between two attempts to connect may be. So it is when the client is started beside a sidecar that hangs already.
 func TestJavaClientPaysOnce(t *testing.T) {
 	r := newJavaRig(t)
 	for _, threads := range []float64{1, 8} {
 		t.Run(fmt.Sprint(threads), func(t *testing.T) {
 			// No directories: every read calls. The deadline is one that a busy machine does not miss, the pause one that this test does not wait for.
+			r.signal(syscall.SIGSTOP)
 			readers := r.readers("address="+r.socket, "directories=", fmt.Sprint("threads=", threads), "control=250", "backoff=60000")
 			readers.more(50)
+			late := readers.report()["LateCalls"]
+			if late < 1 || late > threads {
+				t.Errorf("%.0f threads waited %.0f times for a sidecar that hung from the start", threads, late)
+			}
+			r.signal(syscall.SIGCONT)
+			readers.until("the sidecar is used", func(now map[string]float64) bool { return now["AnsweredCalls"] > 10 })
 			for _, long := range []bool{false, true, false, true} {
 				r.hang(t, readers, threads, long)
 			}

@@ -155,7 +155,7 @@ public final class AlioFile implements Closeable {
             long to = Math.min(s.to, pos + MOST_AT_ONCE);
             try {
                 if (failure == null) {
-                    remote(piece(p.slice(), s.from, pos, to), pos);
+                    remote(piece(p.slice(), s.from, pos, to), pos, fallback == null ? client.control.onlyWay : client.control.origin);
                     view.missing(pos, to);
                     pos = to;
                     continue;
@@ -191,7 +191,7 @@ public final class AlioFile implements Closeable {
     }
 
     /** Fills p from position, at the file's version, through the sidecar. */
-    void remote(ByteBuffer p, long position) throws Failure {
+    void remote(ByteBuffer p, long position, Control.Patience patience) throws Failure {
         if (closed) {
             throw new Failure(Unavailable.CLOSED, "the file is closed");
         }
@@ -210,7 +210,7 @@ public final class AlioFile implements Closeable {
         String version = fill == null ? o.version() : "";
         String etag = fill == null ? o.etag() : "";
         try {
-            client.control.call("Read", Requests.read(o.mount(), o.path(), version, etag, position, n, AlioClient.wire(fill), tag), sink, client.control.origin);
+            client.control.call("Read", Requests.read(o.mount(), o.path(), version, etag, position, n, AlioClient.wire(fill), tag), sink, patience);
         } catch (Failure e) {
             throw changed[0] ? new Failure(Unavailable.CHANGED, e.getMessage()) : e;
         }

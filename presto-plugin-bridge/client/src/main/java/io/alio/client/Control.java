@@ -47,6 +47,7 @@ final class Control {
     final Patience control; // for what needs no origin
     final Patience insisting; // for what somebody relies on
     final Patience origin; // for what may need it
+    final Patience onlyWay; // for the same, where there is no other way
 
     Control(AlioOptions options, Counters counters, Warnings warnings) {
         this.options = options;
@@ -57,6 +58,7 @@ final class Control {
         control = Patience.of(options.controlNanos());
         insisting = new Patience(options.controlNanos(), false, true);
         origin = new Patience(options.readNanos(), true, false);
+        onlyWay = new Patience(options.readNanos(), true, true);
     }
 
     void close() {

@@ -89,9 +89,9 @@ final class Filler {
         }
     }
 
-    private static boolean remote(AlioFile f, ByteBuffer p, long position) {
+    private boolean remote(AlioFile f, ByteBuffer p, long position) {
         try {
-            f.remote(p, position);
+            f.remote(p, position, client.control.origin);
             return true;
         } catch (Failure e) {
             return false;
