@@ -5,63 +5,70 @@ import (
 	"time"
 )
 
-// breaker keeps calls from a sidecar that does not answer. After breakAfter failures in a row it opens: calls fail at once, but for one trial after a
-// pause, which doubles with each trial that fails, from firstPause to the limit. Any answer closes it, an error too: whoever answers lives.
+// breaker keeps calls from a sidecar that does not answer. The first call that is not answered in time makes the sidecar suspect: from then on no call is made
+// but those that ask, for nobody who waits, whether it lives. An answer ends that, an error too: whoever answers lives. So a sidecar that was slow once is called
+// again within a millisecond or so, and for one that hangs nobody waits longer than for the call that it had under way. A suspicion that the first question has
+// confirmed is called open. The zero breaker is ready.
 type breaker struct {
-	limit time.Duration
-
-	mu       sync.Mutex
-	failures int
-	until    time.Time // of the pause
-	pause    time.Duration
-	last     error
+	mu         sync.Mutex
+	suspicions uint64
+	suspect    bool
+	open       bool
+	ended      time.Time     // when the last suspicion was ended; zero: none was
+	verdict    chan struct{} // closed when the present suspicion is confirmed or ended
+	last       error
 }
 
-const (
-	breakAfter = 3
-	firstPause = 100 * time.Millisecond
-)
+// firstPause is how long after a failed attempt to connect it is asked again; it doubles, up to DialBackoff.
+const firstPause = 50 * time.Millisecond
 
-// allow reports whether a call may be made; if not, for how long not, and what the last failure was.
-func (b *breaker) allow() (ok bool, wait time.Duration, last error) {
+// allow reports whether calls may be made; if not, why, and what is closed with the verdict on the first question.
+func (b *breaker) allow() (ok bool, verdict <-chan struct{}, last error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.failures < breakAfter {
-		return true, 0, nil
-	}
-	now := time.Now()
-	if wait = b.until.Sub(now); wait > 0 {
-		return false, wait, b.last
-	}
-	b.until = now.Add(b.pause) // this call is the trial; others wait for what it finds
-	return true, 0, nil
+	return !b.suspect, b.verdict, b.last
 }
 
-// failed counts a call that was not answered; true if the breaker has just opened.
-func (b *breaker) failed(err error) bool {
+// failed takes note of a call, begun at that time, that was not answered. The answer numbers the suspicion that has just begun, which is the caller's to look
+// into; 0: none has, since it is suspect already, or has answered after the call had begun.
+func (b *breaker) failed(begun time.Time, err error) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.failures++
 	b.last = err
-	if b.failures < breakAfter {
+	if b.suspect || b.ended.After(begun) {
+		return 0
+	}
+	b.suspect, b.verdict = true, make(chan struct{})
+	b.suspicions++
+	return b.suspicions
+}
+
+// confirm opens the breaker: the question whether it lives was not answered.
+func (b *breaker) confirm(suspicion uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.suspect && b.suspicions == suspicion && !b.open {
+		b.open = true
+		close(b.verdict)
+	}
+}
+
+// end takes note of an answer; true if the breaker was open.
+func (b *breaker) end(suspicion uint64) (wasOpen bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.suspect || b.suspicions != suspicion {
 		return false
 	}
-	b.pause = min(max(2*b.pause, firstPause), b.limit)
-	b.until = time.Now().Add(b.pause)
-	return b.failures == breakAfter
-}
-
-// answered counts an answer; true if that has closed the breaker.
-func (b *breaker) answered() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	was := b.failures >= breakAfter
-	b.failures, b.pause, b.last = 0, 0, nil
-	return was
+	if wasOpen = b.open; !wasOpen {
+		close(b.verdict)
+	}
+	b.suspect, b.open, b.verdict, b.ended, b.last = false, false, nil, time.Now(), nil
+	return wasOpen
 }
 
 func (b *breaker) isOpen() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.failures >= breakAfter
+	return b.open
 }

@@ -31,6 +31,9 @@ type control struct {
 	api    apiv1.SidecarClient
 	closed bool
 
+	heardAt atomic.Int64 // unix nanoseconds when anything of any answer came last
+	asking  atomic.Bool  // whether it lives, for all who wait and hear nothing
+
 	calls [methods][results]atomic.Uint64
 }
 
@@ -65,8 +68,8 @@ const (
 	maxAnswer = 64 << 20 // an OpenReply for a large batch
 )
 
-// doubtAgain is how long after a sign of life a call that still waits is doubted again.
-const doubtAgain = 500 * time.Millisecond
+// askAfter is the part of the control deadline for which nothing is heard before the sidecar is asked whether it lives.
+const askAfter = 4
 
 var (
 	errLate      = errors.New("the sidecar did not answer in time")
@@ -74,7 +77,7 @@ var (
 )
 
 func newControl(c *Client) *control {
-	return &control{c: c, breaker: breaker{limit: c.o.DialBackoff}}
+	return &control{c: c}
 }
 
 // dial makes the connection's object; gRPC connects at the first call, and again after it was lost.
@@ -151,10 +154,10 @@ func (k *control) isClosed() bool {
 // patience is how a call is waited for.
 type patience struct {
 	deadline time.Duration
-	// doubt asks, when nothing of the answer has come within the control deadline, whether the sidecar lives, again each doubtAgain, and gives the call up
-	// if not. For calls that may wait for the origin, of readers who have another way.
+	// doubt gives the call up when nothing at all was heard of the sidecar within the control deadline, though it was asked whether it lives. For calls that may
+	// wait for the origin, of readers who have another way.
 	doubt bool
-	// optional calls do not count as failures when they are late: nobody needed the answer.
+	// optional calls can be left out at no cost but hit ratio.
 	optional bool
 }
 
@@ -175,45 +178,75 @@ func (k *control) call(ctx context.Context, m method, p patience, do func(ctx co
 	if err != nil {
 		return err
 	}
-	if ok, wait, last := k.breaker.allow(); !ok {
-		k.calls[m][notTried].Add(1)
-		return k.unavailable(fmt.Errorf("%w; it is tried again in %v", last, wait.Round(time.Millisecond)))
+	if err := k.mayCall(ctx, m, p); err != nil {
+		return err
 	}
+	begun := time.Now()
 	callCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	expire := time.AfterFunc(p.deadline, func() { cancel(errLate) })
 	defer expire.Stop()
-	r := reply{progress: func() { expire.Reset(p.deadline) }}
+	r := reply{progress: func() {
+		expire.Reset(p.deadline)
+		k.heard()
+	}}
 	if p.doubt && p.deadline > k.c.o.ControlDeadline {
-		var heard atomic.Int64 // unix nanoseconds
-		r.progress = func() {
-			expire.Reset(p.deadline)
-			heard.Store(time.Now().UnixNano())
-		}
-		defer k.doubtWhile(callCtx, api, cancel, &heard)()
+		defer k.doubtWhile(callCtx, api, cancel, begun)()
 	}
 	err = do(callCtx, api, &r)
-	return k.judge(ctx, callCtx, m, p, &r, err)
+	suspicion, err := k.judge(ctx, callCtx, m, begun, &r, err)
+	if suspicion != 0 {
+		k.c.background.Go(func() { k.findOut(api, suspicion) })
+	}
+	return err
 }
 
-// doubtWhile asks for the sidecar's status while a call waits: once the control deadline is over, and again and again from then on, since a sidecar may stop
-// between two answers. When one is not answered within another control deadline, the call is cancelled.
-func (k *control) doubtWhile(ctx context.Context, api apiv1.SidecarClient, cancel context.CancelCauseFunc, heard *atomic.Int64) (stop func()) {
+// mayCall holds calls back while the sidecar is suspect. Who has no other way waits for the verdict, which takes one control deadline at most.
+func (k *control) mayCall(ctx context.Context, m method, p patience) error {
+	ok, verdict, last := k.breaker.allow()
+	if ok {
+		return nil
+	}
+	if !p.doubt && !p.optional {
+		select {
+		case <-verdict:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(p.deadline):
+		}
+		if ok, _, last = k.breaker.allow(); ok {
+			return nil
+		}
+	}
+	k.calls[m][notTried].Add(1)
+	return k.unavailable(fmt.Errorf("%w; it is being asked whether it lives", last))
+}
+
+func (k *control) heard() { k.heardAt.Store(time.Now().UnixNano()) }
+
+// doubtWhile asks for the sidecar's status while a call waits and nothing at all is heard. When that is so for a control deadline, the call is cancelled.
+func (k *control) doubtWhile(ctx context.Context, api apiv1.SidecarClient, cancel context.CancelCauseFunc, begun time.Time) (stop func()) {
 	limit := k.c.o.ControlDeadline
 	k.c.background.begin()
-	timer := time.AfterFunc(limit, func() {
+	timer := time.AfterFunc(limit/askAfter, func() {
 		defer k.c.background.end()
-		for time.Now().UnixNano()-heard.Load() <= int64(limit) || k.lives(ctx, api) {
-			again := time.NewTimer(doubtAgain)
-			select {
-			case <-ctx.Done():
-				again.Stop()
-				return
-			case <-again.C:
+		var asked time.Time
+		for ctx.Err() == nil {
+			quiet := latest(begun, time.Unix(0, k.heardAt.Load()))
+			waits := asked.After(quiet)
+			next := quiet.Add(limit / askAfter)
+			if waits {
+				next = latest(quiet.Add(limit), asked.Add(limit-limit/askAfter))
 			}
-		}
-		if ctx.Err() == nil {
-			cancel(errLate)
+			switch left := time.Until(next); {
+			case left > 0:
+				sleep(ctx, left)
+			case waits:
+				cancel(errLate)
+			default:
+				asked = time.Now()
+				k.ask(api)
+			}
 		}
 	})
 	return func() {
@@ -223,54 +256,102 @@ func (k *control) doubtWhile(ctx context.Context, api apiv1.SidecarClient, cance
 	}
 }
 
-// lives asks for the sidecar's status.
-func (k *control) lives(ctx context.Context, api apiv1.SidecarClient) bool {
-	probe, done := context.WithTimeout(ctx, k.c.o.ControlDeadline)
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// ask has the sidecar asked whether it lives, once for all who wait.
+func (k *control) ask(api apiv1.SidecarClient) {
+	if !k.asking.CompareAndSwap(false, true) {
+		return
+	}
+	k.c.background.Go(func() {
+		defer k.asking.Store(false)
+		if k.lives(api, k.c.o.ControlDeadline) {
+			k.heard()
+		}
+	})
+}
+
+// lives asks for the sidecar's status, and waits for a connection if there is none.
+func (k *control) lives(api apiv1.SidecarClient, limit time.Duration) bool {
+	probe, done := context.WithTimeout(k.c.alive, limit)
 	defer done()
 	var r reply
-	_, err := api.Status(probe, &apiv1.StatusRequest{}, r.options()...)
+	_, err := api.Status(probe, &apiv1.StatusRequest{}, append(r.options(), grpc.WaitForReady(true))...)
 	// A deadline also ends the call at the other side, which may still say so: that is no sign of life.
 	return err == nil || len(r.header)+len(r.trailer) > 0 && status.Code(err) != codes.DeadlineExceeded
 }
 
-// judge counts how a call ended and words its error.
-func (k *control) judge(ctx, callCtx context.Context, m method, p patience, r *reply, err error) error {
+// findOut asks a suspect sidecar for its status until it answers. A question stays open for as long as a pause would be, so that one that hung and goes on is
+// believed at once.
+func (k *control) findOut(api apiv1.SidecarClient, suspicion uint64) {
+	log := k.c.o.Logger.With().Str("address", k.c.o.Address).Logger()
+	limit, pause := k.c.o.ControlDeadline, min(firstPause, k.c.o.DialBackoff)
+	for !k.c.closed() {
+		asked := time.Now()
+		if k.lives(api, limit) {
+			k.heard()
+			if k.breaker.end(suspicion) {
+				log.Info().Msg("the sidecar answers again")
+			}
+			return
+		}
+		if !k.breaker.isOpen() && !k.c.closed() {
+			_, _, last := k.breaker.allow()
+			log.Warn().Err(last).Bool("fallback", k.c.o.Fallback != nil).
+				Msg("the sidecar does not answer; what is not read locally goes to the fallback, or fails, until it does")
+			k.breaker.confirm(suspicion)
+		}
+		if time.Since(asked) < limit { // the connection broke
+			sleep(k.c.alive, pause)
+			pause = min(2*pause, k.c.o.DialBackoff)
+		}
+		limit = max(k.c.o.ControlDeadline, k.c.o.DialBackoff)
+	}
+}
+
+// judge counts how a call ended and words its error. suspicion is the one that the call has begun, else 0.
+func (k *control) judge(ctx, callCtx context.Context, m method, begun time.Time, r *reply, err error) (suspicion uint64, _ error) {
 	wasLate := context.Cause(callCtx) == errLate
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return ctx.Err()
+		return 0, ctx.Err()
 	case status.Code(err) == codes.DeadlineExceeded && hasDeadline(ctx): // the other side's clock was the faster one
-		return context.DeadlineExceeded
-	case err == nil || !wasLate && len(r.header)+len(r.trailer) > 0:
-		if k.breaker.answered() {
-			k.c.o.Logger.Info().Str("address", k.c.o.Address).Msg("the sidecar answers again")
-		}
-		if err == nil {
-			k.calls[m][answered].Add(1)
-			return nil
-		}
+		return 0, context.DeadlineExceeded
+	case err == nil:
+		k.heard()
+		k.calls[m][answered].Add(1)
+		return 0, nil
+	case !wasLate && len(r.header)+len(r.trailer) > 0:
+		k.heard()
 		k.calls[m][refused].Add(1)
-		return callError(err)
+		return 0, callError(err)
 	case wasLate:
 		k.calls[m][late].Add(1)
 		err = errLate
-		if p.optional {
-			return k.unavailable(err)
-		}
 	case k.isClosed():
-		return ErrClosed
+		return 0, ErrClosed
 	case status.Code(err) == codes.Unavailable || status.Code(err) == codes.Canceled:
 		k.calls[m][unreached].Add(1)
 		err = fmt.Errorf("%w: %s", errUnreached, status.Convert(err).Message())
 	default: // made here: a message too large, or one that cannot be read
 		k.calls[m][refused].Add(1)
-		return callError(err)
+		return 0, callError(err)
 	}
-	if k.breaker.failed(err) {
-		k.c.o.Logger.Warn().Err(err).Str("address", k.c.o.Address).Bool("fallback", k.c.o.Fallback != nil).
-			Msg("the sidecar does not answer; what is not read locally goes to the fallback, or fails, until it does")
-	}
-	return k.unavailable(err)
+	return k.breaker.failed(begun, err), k.unavailable(err)
 }
 
 func hasDeadline(ctx context.Context) bool {

@@ -45,8 +45,8 @@ func withFallback(t testing.TB, change ...func(*Options)) (*rig, *direct) {
 	return r, d
 }
 
-// TestDeadSidecar: with the sidecar gone local pages are still read, others by the fallback; after a few tries the sidecar is not called but
-// for trials; back again, it is used again. Without a fallback the error says what to do.
+// TestDeadSidecar: with the sidecar gone local pages are still read, others by the fallback; after one try the sidecar is not called but
+// to find out whether it lives; back again, it is used again. Without a fallback the error says what to do.
 func TestDeadSidecar(t *testing.T) {
 	r, d := withFallback(t)
 	o := r.object("a", 10_000, 1000)
@@ -59,8 +59,10 @@ func TestDeadSidecar(t *testing.T) {
 		t.Fatalf("fallback %d, local %v, sidecar %v", d.reads.Load(), r.local(), r.remote())
 	}
 	r.randomReads(r.open("a"), o, rng, 10) // fresh
-	if n := r.metric("alio_client_calls_total", "method=read", "result=not_tried"); n == 0 || r.metric("alio_client_breaker_open") != 1 {
-		t.Errorf("the breaker is not open: %v calls not tried", n)
+	eventually(t, "the breaker opens", func() bool { return r.metric("alio_client_breaker_open") == 1 })
+	r.randomReads(f, o, rng, 20)
+	if unreached, not := r.metric("alio_client_calls_total", "method=read", "result=unreached"), r.metric("alio_client_calls_total", "method=read", "result=not_tried"); unreached > 1 || not == 0 {
+		t.Errorf("%v reads found no connection, %v were not tried", unreached, not)
 	}
 	if _, err := r.tryOpen("b"); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), r.socket) {
 		t.Errorf("an Open of what is not known: %v", err)
@@ -87,8 +89,8 @@ func TestDeadSidecar(t *testing.T) {
 	}
 }
 
-// TestHungSidecar: where there is a fallback, a sidecar that takes calls and does not answer is given up within two control deadlines, long
-// before the read deadline; one that answers its status and is slow (at the origin) is waited for.
+// TestHungSidecar: where there is a fallback, a sidecar that takes calls and does not answer is given up within a control deadline, long
+// before the read deadline, and no other read waits for it; one that answers its status and is slow (at the origin) is waited for.
 func TestHungSidecar(t *testing.T) {
 	r, d := withFallback(t, func(o *Options) { o.ControlDeadline = 50 * time.Millisecond })
 	o := r.object("a", 10_000, 1000)
@@ -98,6 +100,12 @@ func TestHungSidecar(t *testing.T) {
 	r.want(f, o, 0, 10)
 	if took := time.Since(start); took > 5*time.Second || d.reads.Load() != 1 {
 		t.Fatalf("took %v, %d fallback reads", took, d.reads.Load())
+	}
+	for range 20 {
+		r.want(f, o, 0, 10)
+	}
+	if late := r.metric("alio_client_calls_total", "method=read", "result=late"); late != 1 {
+		t.Fatalf("%v reads waited for a sidecar that hangs", late)
 	}
 	r.hang(false)
 	eventually(t, "it is asked again", func() bool { r.want(f, o, 0, 10); return r.remote() > 0 })
@@ -111,10 +119,10 @@ func TestHungSidecar(t *testing.T) {
 	if took := time.Since(start); took > 5*time.Second || d.reads.Load() < 2 {
 		t.Fatalf("a Status that ran out of time was taken for a sign of life: %v", took)
 	}
-	eventually(t, "it is asked again", func() bool { return !r.breaker().isOpen() })
 	r.fake.mu.Lock()
 	r.tired = 0
 	r.fake.mu.Unlock()
+	eventually(t, "it is used again", func() bool { ok, _, _ := r.breaker().allow(); return ok })
 	before, statuses := d.reads.Load(), r.count("status")
 	done := make(chan struct{})
 	go func() { defer close(done); r.want(f, o, 20, 10) }()
@@ -160,35 +168,42 @@ func TestStoppedAfterAProbe(t *testing.T) {
 	}
 }
 
-// TestBreaker: three failures open it, then one call in each pause is a trial, pauses double up to the limit, and an answer closes it.
+// TestBreaker: one failure makes the sidecar suspect, an unanswered question opens the breaker, an answer closes it; what began before that is not held against it.
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := breaker{limit: time.Second}
+		var b breaker
 		why := errors.New("no")
-		for i := range breakAfter {
+		early := time.Now()
+		<-time.After(time.Second)
+		for range 2 {
+			first := b.failed(time.Now(), why)
+			if first == 0 || b.failed(time.Now(), why) != 0 || b.isOpen() {
+				t.Fatal("not suspect, or twice")
+			}
+			ok, verdict, last := b.allow()
+			if ok || last != why {
+				t.Fatalf("calls are made: %v, %v", ok, last)
+			}
+			b.confirm(first - 1)
+			if b.end(first-1) || b.isOpen() {
+				t.Fatal("the answer to another question counted")
+			}
+			b.confirm(first)
+			b.confirm(first)
+			<-verdict
+			if !b.isOpen() || !b.end(first) || b.end(first) || b.isOpen() {
+				t.Fatal("an answer does not close it")
+			}
 			if ok, _, _ := b.allow(); !ok {
-				t.Fatal("not allowed")
+				t.Fatal("calls are not made")
 			}
-			if b.failed(why) != (i == breakAfter-1) {
-				t.Fatal("opened at another failure")
-			}
+			<-time.After(time.Second)
 		}
-		for _, pause := range []time.Duration{100, 200, 400, 800, 1000, 1000} {
-			pause *= time.Millisecond
-			if ok, wait, last := b.allow(); ok || wait != pause || last != why {
-				t.Fatalf("%v %v %v, want a pause of %v", ok, wait, last, pause)
-			}
-			<-time.After(pause)
-			if ok, _, _ := b.allow(); !ok {
-				t.Fatal("no trial")
-			}
-			if ok, _, _ := b.allow(); ok {
-				t.Fatal("two trials")
-			}
-			b.failed(why)
+		if b.failed(early, why) != 0 {
+			t.Fatal("it has answered since")
 		}
-		if !b.answered() || b.answered() || b.isOpen() {
-			t.Fatal("an answer does not close it")
+		if slow := b.failed(time.Now(), why); b.end(slow) {
+			t.Fatal("it was open before the question was over")
 		}
 	})
 }
@@ -239,7 +254,7 @@ func TestErrorsOfTheSidecarAreAnswers(t *testing.T) {
 	r.object("a", 10, 10)
 	f := r.open("a")
 	r.fail = codes.Unavailable // as a status of the call, which gRPC makes up, too, when it has no connection: whoever sends it lives
-	for range 2 * breakAfter {
+	for range 6 {
 		if _, err := f.ReadAt(make([]byte, 1), 0); !errors.Is(err, ErrUnavailable) || r.breaker().isOpen() {
 			t.Fatal(err)
 		}

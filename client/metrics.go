@@ -57,7 +57,7 @@ func (m *counts) localPages() (sum uint64) {
 var help = []struct{ name, label, text string }{
 	{"alio_client_read_bytes_total", "source", "Bytes read, by where they came from: local segments, the sidecar, the fallback, the filler of a client-filled file."},
 	{"alio_client_page_reads_total", "result", "Attempts to read a page from a local segment, by how they ended."},
-	{"alio_client_calls_total", "call", "Calls to the sidecar, by method and by how they ended: answered, refused (an error), late, unreached, not_tried (the breaker was open)."},
+	{"alio_client_calls_total", "call", "Calls to the sidecar, by method and by how they ended: answered, refused (an error), late, unreached, not_tried (the last one was not answered in time, and the sidecar has not yet said that it lives)."},
 	{"alio_client_open_segments", "", "Segment descriptors open now, those included that readers still hold."},
 	{"alio_client_mapped_bytes", "", "Bytes of segments mapped now."},
 	{"alio_client_views", "", "Objects remembered."},
@@ -67,7 +67,7 @@ var help = []struct{ name, label, text string }{
 	{"alio_client_touched_pages_total", "", "Pages whose local reads were reported to the sidecar, at most 4,096 a message."},
 	{"alio_client_put_pages_total", "result", "Pages read for the sidecar that it stored, or that were dropped."},
 	{"alio_client_senseless_answers_total", "", "Answers of the sidecar that made no sense and were not used."},
-	{"alio_client_breaker_open", "", "1 while the sidecar does not answer and is called for trials only, else 0."},
+	{"alio_client_breaker_open", "", "1 while the sidecar does not answer the question whether it lives, and is not called; else 0."},
 }
 
 func newCounts(c *Client) *counts {

@@ -49,8 +49,8 @@ type Options struct {
 	// nor counted. For devices that do not hang.
 	Mmap bool
 
-	// ControlDeadline is how long the sidecar may take for an answer that needs no origin (default 20 ms). It also is when a call that
-	// may need the origin begins to be doubted, if there is a Fallback: the sidecar is then asked whether it lives, and again each half second.
+	// ControlDeadline is how long the sidecar may take for an answer that needs no origin (default 20 ms). A call that may need the
+	// origin is given up, if there is a Fallback, when nothing was heard of the sidecar for so long, though it was asked whether it lives.
 	ControlDeadline time.Duration
 	// ReadDeadline is how long a call may take that may need the origin (default 30 s).
 	ReadDeadline time.Duration
@@ -58,7 +58,7 @@ type Options struct {
 	LocalDeadline time.Duration
 	// LocalReaders bounds how many reads may wait for one directory's device at once (default 32).
 	LocalReaders int
-	// DialBackoff is the longest pause between attempts to connect, and of the breaker between trials (default 2 s).
+	// DialBackoff is the longest pause between attempts to connect, and for which a question whether the sidecar lives is left open (default 2 s).
 	DialBackoff time.Duration
 	// TouchInterval is how often reads that were made locally are reported, while there are any (default 2 s).
 	TouchInterval time.Duration

@@ -294,6 +294,57 @@ func TestJavaClientOfAnotherUser(t *testing.T) {
 	}
 }
 
+// TestJavaClientPaysOnce: of a sidecar that hangs, each thread waits for the one call that it has under way, and for no more; when it goes on, it is used again
+// at once, however long the pauses between two attempts to connect may be. So it is when the client is started beside a sidecar that hangs already.
+func TestJavaClientPaysOnce(t *testing.T) {
+	r := newJavaRig(t)
+	for _, threads := range []float64{1, 8} {
+		t.Run(fmt.Sprint(threads), func(t *testing.T) {
+			// No directories: every read calls. The deadline is one that a busy machine does not miss, the pause one that this test does not wait for.
+			r.signal(syscall.SIGSTOP)
+			readers := r.readers("address="+r.socket, "directories=", fmt.Sprint("threads=", threads), "control=250", "backoff=60000")
+			readers.more(50)
+			late := readers.report()["LateCalls"]
+			if late < 1 || late > threads {
+				t.Errorf("%.0f threads waited %.0f times for a sidecar that hung from the start", threads, late)
+			}
+			r.signal(syscall.SIGCONT)
+			readers.until("the sidecar is used", func(now map[string]float64) bool { return now["AnsweredCalls"] > 10 })
+			for _, long := range []bool{false, true, false, true} {
+				r.hang(t, readers, threads, long)
+			}
+			readers.stop()
+		})
+	}
+}
+
+// hang stops the sidecar, until the first call was late or for long, and has it go on.
+func (r *javaRig) hang(t *testing.T, readers *javaReaders, threads float64, long bool) {
+	t.Helper()
+	before := readers.until("the sidecar is used", func(now map[string]float64) bool { return now["BreakerOpen"] == 0 })
+	r.signal(syscall.SIGSTOP)
+	readers.until("a call is late", func(now map[string]float64) bool { return now["Suspicions"] > before["Suspicions"] })
+	if long {
+		readers.until("the breaker opens", func(now map[string]float64) bool { return now["BreakerOpen"] == 1 })
+		now := readers.more(100)
+		if slowest := max(now["SlowestMicros"], now["SlowestOpenMicros"]); slowest > 1e6 {
+			t.Errorf("a deadline of 250 ms held a reader for %.0f ms", slowest/1e3)
+		}
+	}
+	answered := readers.report()["AnsweredCalls"]
+	r.signal(syscall.SIGCONT)
+	went := time.Now()
+	now := readers.until("calls are answered again", func(now map[string]float64) bool { return now["AnsweredCalls"] > answered })
+	took, late := time.Since(went), now["LateCalls"]-before["LateCalls"]
+	t.Logf("%.0f threads: %.0f calls waited, %.0f were not made; calls were answered %v after it went on", threads, late, now["NotTriedCalls"]-before["NotTriedCalls"], took)
+	if late < 1 || late > threads || now["UnreachedCalls"] > before["UnreachedCalls"] {
+		t.Errorf("%.0f threads waited for a hung sidecar %.0f times, %v", threads, late, now)
+	}
+	if took > 5*time.Second {
+		t.Errorf("it was used again %v after it went on", took)
+	}
+}
+
 // killed kills the sidecar at random moments and starts it again, ten times.
 func (r *javaRig) killed(readers *javaReaders) {
 	slowest := 0.0

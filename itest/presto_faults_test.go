@@ -37,8 +37,7 @@ func prestoControl() string {
 	return "2000"
 }
 
-// lateCalls is how many calls of one query may wait for a sidecar that is gone: three in a row open the breaker, to which some may be under way
-// meanwhile, and trials follow at growing distances.
+// lateCalls is how many calls of one query may wait for a sidecar that is gone: those that are under way at that moment, one for each of the worker's threads.
 const lateCalls = 12
 
 // midQuery kills, stops and restarts the sidecar in the middle of queries: the store is made to hang on one data request of the sidecar's, so

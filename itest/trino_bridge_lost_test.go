@@ -159,7 +159,7 @@ func (s *bridgeStage) hold() (held <-chan string, remove func()) {
 }
 
 // lost takes the sidecar away with a read in its hands; the query ends with the right rows, by Trino's own file system, having waited for the sidecar
-// no more than until its breaker opened; what went past it is counted; and when it is back, the bridge reads through it again.
+// no longer than for the calls that were under way; what went past it is counted; and when it is back, the bridge reads through it again.
 func (s *bridgeStage) lost(ctx context.Context, t *testing.T, text string, want []string, way outage) loss {
 	t.Helper()
 	s.answers(ctx, t)
@@ -206,7 +206,7 @@ func (s *bridgeStage) lost(ctx context.Context, t *testing.T, text string, want 
 	if !way.again && (change["BypassedReads"] == 0 || change["BypassedBytes"] == 0) {
 		t.Errorf("no read was counted as bypassed: %v", change)
 	}
-	if l.late > 6 || l.after > 25*time.Second { // two open the breaker, or more at once; a trial or two follow in the background
+	if l.late > 6 || l.after > 25*time.Second { // those that were under way, one for each thread
 		t.Errorf("%d calls waited for a sidecar that was gone, and the query %v", l.late, l.after)
 	}
 	s.answers(ctx, t)

@@ -51,7 +51,7 @@ public final class AlioClient implements AutoCloseable {
         background.setRemoveOnCancelPolicy(true);
         background.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
         options.directories().forEach(d -> directories.add(new Directory(d, options.localReaders())));
-        control = new Control(options, counters, warnings, background);
+        control = new Control(options, counters, warnings);
         segments = new Segments(options.openSegments(), options.localNanos(), background);
         session = new Session(options, control, segments, directories, counters, warnings);
         views = new Views(options.views(), options.viewMemory());
@@ -62,6 +62,7 @@ public final class AlioClient implements AutoCloseable {
         counters.mappedBytes = segments::mappedBytes;
         counters.views = views::count;
         counters.viewBytes = views::bytes;
+        counters.suspicions = control.breaker::suspicions;
         counters.breakerOpen = () -> control.breaker.isOpen() ? 1 : 0;
     }
 
@@ -261,7 +262,7 @@ public final class AlioClient implements AutoCloseable {
 
     private void tell(long nanos) {
         try {
-            ask(Collections.emptyList(), false, options.tag(), new Control.Patience(nanos, false, true));
+            ask(Collections.emptyList(), false, options.tag(), Control.Patience.of(nanos));
         } catch (Failure e) {
             // a lost message costs nothing but hit ratio
         }
@@ -273,7 +274,7 @@ public final class AlioClient implements AutoCloseable {
         boolean brought = false;
         try {
             OpenHints hints = OpenHints.NONE.withEtag(v.object.etag()).withFill(fill).withRanges(byteRanges(ranges));
-            Answer a = ask(Collections.singletonList(new OpenRequest(v.object.mount(), v.object.path(), hints)), false, tag, control.optional).get(0);
+            Answer a = ask(Collections.singletonList(new OpenRequest(v.object.mount(), v.object.path(), hints)), false, tag, control.control).get(0);
             if (a.failure != null) {
                 return false;
             }
@@ -374,7 +375,7 @@ public final class AlioClient implements AutoCloseable {
     public boolean invalidate(String mount, String path, boolean prefix) {
         views.invalidate(mount, path, prefix);
         try {
-            control.call("Invalidate", Requests.invalidate(mount, path, prefix), control.control);
+            control.call("Invalidate", Requests.invalidate(mount, path, prefix), control.insisting);
             return true;
         } catch (Failure e) {
             return false;

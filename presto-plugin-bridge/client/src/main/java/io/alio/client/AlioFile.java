@@ -74,11 +74,10 @@ public final class AlioFile implements Closeable {
         }
         int n = (int) Math.min(dst.remaining(), size - position);
         ByteBuffer p = dst.duplicate();
-        p.limit(p.position() + n);
-        p = p.slice(); // from here on, what lies at i belongs to position + i
-        List<Span> misses = readLocal(p, position, position, position + n);
+        long base = position - p.position(); // what lies at i of p belongs to base + i
+        List<Span> misses = readLocal(p, base, position, position + n);
         if (!misses.isEmpty()) {
-            readMisses(p, position, misses, fallback);
+            readMisses(p, base, misses, fallback);
         }
         dst.position(dst.position() + n);
         return n;
@@ -90,7 +89,7 @@ public final class AlioFile implements Closeable {
         return d;
     }
 
-    /** Reads what lies in segments. The answer is what does not, in as few spans as can be. */
+    /** Reads what lies in segments, and moves p's position and limit about. The answer is what does not, in as few spans as can be. */
     private List<Span> readLocal(ByteBuffer p, long base, long from, long to) {
         if (closed || client.control.isClosed()) {
             return Collections.singletonList(new Span(from, to));
@@ -99,15 +98,17 @@ public final class AlioFile implements Closeable {
         List<Span> misses = null;
         long pos = from;
         for (int i = t.from(from); pos < to; i++) {
-            if (i == t.count || t.offset[i] >= to) {
+            long offset = i == t.count ? to : t.offset(i);
+            if (offset >= to) {
                 return miss(misses, pos, to);
             }
-            if (t.offset[i] > pos) {
-                misses = miss(misses, pos, t.offset[i]);
-                pos = t.offset[i];
+            if (offset > pos) {
+                misses = miss(misses, pos, offset);
+                pos = offset;
             }
-            long end = Math.min(to, t.end(i));
-            Outcome o = client.local.read(t, i, piece(p, base, pos, end), (int) (pos - t.offset[i]));
+            long end = Math.min(to, offset + t.length(i));
+            p.limit((int) (end - base)).position((int) (pos - base));
+            Outcome o = client.local.read(t, i, p, (int) (pos - offset));
             client.counters.page(o, end - pos);
             if (o == Outcome.SERVED) {
                 client.touches.add(t, i);
@@ -154,7 +155,7 @@ public final class AlioFile implements Closeable {
             long to = Math.min(s.to, pos + MOST_AT_ONCE);
             try {
                 if (failure == null) {
-                    remote(piece(p.slice(), s.from, pos, to), pos);
+                    remote(piece(p.slice(), s.from, pos, to), pos, fallback == null ? client.control.onlyWay : client.control.origin);
                     view.missing(pos, to);
                     pos = to;
                     continue;
@@ -190,7 +191,7 @@ public final class AlioFile implements Closeable {
     }
 
     /** Fills p from position, at the file's version, through the sidecar. */
-    void remote(ByteBuffer p, long position) throws Failure {
+    void remote(ByteBuffer p, long position, Control.Patience patience) throws Failure {
         if (closed) {
             throw new Failure(Unavailable.CLOSED, "the file is closed");
         }
@@ -209,7 +210,7 @@ public final class AlioFile implements Closeable {
         String version = fill == null ? o.version() : "";
         String etag = fill == null ? o.etag() : "";
         try {
-            client.control.call("Read", Requests.read(o.mount(), o.path(), version, etag, position, n, AlioClient.wire(fill), tag), sink, client.control.origin);
+            client.control.call("Read", Requests.read(o.mount(), o.path(), version, etag, position, n, AlioClient.wire(fill), tag), sink, patience);
         } catch (Failure e) {
             throw changed[0] ? new Failure(Unavailable.CHANGED, e.getMessage()) : e;
         }

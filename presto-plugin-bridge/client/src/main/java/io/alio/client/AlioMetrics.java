@@ -65,8 +65,14 @@ public interface AlioMetrics {
     /** Calls for which there was no connection, or it broke. */
     long getUnreachedCalls();
 
-    /** Calls that were not made, since the sidecar has not answered lately. */
+    /** Calls that were not made, since the last one was not answered in time, and the sidecar has not yet said that it lives. */
     long getNotTriedCalls();
+
+    /** Times that a call was not answered in time, and the sidecar was not called until it had said that it lives: as a rule within a millisecond. */
+    long getSuspicions();
+
+    /** Times that it was asked for that, by nobody who waited. */
+    long getQuestions();
 
     /** Answers of the sidecar that made no sense and were not used. */
     long getSenselessAnswers();
@@ -98,6 +104,6 @@ public interface AlioMetrics {
     /** Memory of the objects remembered, in bytes. */
     long getViewBytes();
 
-    /** 1 while the sidecar does not answer and is called for trials only, else 0. */
+    /** 1 while the sidecar does not answer the question whether it lives, and is not called; else 0. */
     long getBreakerOpen();
 }

@@ -121,8 +121,8 @@ public final class AlioOptions implements Cloneable {
     }
 
     /**
-     * How long the sidecar may take for an answer that needs no origin (default 20 ms). It also is when a call that may need the origin begins to be
-     * doubted: the sidecar is then asked whether it lives.
+     * How long the sidecar may take for an answer that needs no origin (default 20 ms). A call that may need the origin is given up when nothing
+     * was heard of the sidecar for so long, though it was asked whether it lives.
      */
     public AlioOptions controlMillis(long value) {
         controlMillis = value;
@@ -147,7 +147,7 @@ public final class AlioOptions implements Cloneable {
         return this;
     }
 
-    /** The longest pause between attempts to connect, and of the breaker between trials (default 2 s). */
+    /** The longest pause between attempts to connect, and for which a question whether the sidecar lives is left open (default 2 s). */
     public AlioOptions backoffMillis(long value) {
         backoffMillis = value;
         return this;

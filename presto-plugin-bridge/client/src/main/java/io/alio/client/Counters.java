@@ -18,6 +18,7 @@ final class Counters implements AlioClientMXBean {
     final LongAdder late = new LongAdder();
     final LongAdder unreached = new LongAdder();
     final LongAdder notTried = new LongAdder();
+    final LongAdder questions = new LongAdder();
     final LongAdder senseless = new LongAdder();
     final LongAdder retiredSegments = new LongAdder();
     final LongAdder forgets = new LongAdder();
@@ -30,6 +31,7 @@ final class Counters implements AlioClientMXBean {
     LongSupplier mappedBytes = () -> 0;
     LongSupplier views = () -> 0;
     LongSupplier viewBytes = () -> 0;
+    LongSupplier suspicions = () -> 0;
     LongSupplier breakerOpen = () -> 0;
 
     Counters() {
@@ -152,6 +154,16 @@ final class Counters implements AlioClientMXBean {
     @Override
     public long getNotTriedCalls() {
         return notTried.sum();
+    }
+
+    @Override
+    public long getQuestions() {
+        return questions.sum();
+    }
+
+    @Override
+    public long getSuspicions() {
+        return suspicions.getAsLong();
     }
 
     @Override

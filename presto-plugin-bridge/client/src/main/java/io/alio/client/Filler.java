@@ -89,9 +89,9 @@ final class Filler {
         }
     }
 
-    private static boolean remote(AlioFile f, ByteBuffer p, long position) {
+    private boolean remote(AlioFile f, ByteBuffer p, long position) {
         try {
-            f.remote(p, position);
+            f.remote(p, position, client.control.origin);
             return true;
         } catch (Failure e) {
             return false;
@@ -184,7 +184,7 @@ final class Filler {
     private void putAll(AlioFile f, List<Decoded.Grant> row, byte[] b, Decoded got) {
         int most;
         try {
-            most = client.session.current(client.control.optional).maxPut;
+            most = client.session.current(client.control.control).maxPut;
         } catch (Failure e) {
             client.counters.dropped.add(row.size());
             return;
@@ -212,7 +212,7 @@ final class Filler {
         AlioObject o = f.object();
         byte[] request = Requests.put(o.mount(), o.path(), AlioClient.wire(f.fill()), token == null ? new byte[0] : token, pages);
         try {
-            Replies.Put got = Replies.Put.parse(client.control.call("Put", request, new Control.Patience(deadline, false, true)));
+            Replies.Put got = Replies.Put.parse(client.control.call("Put", request, Control.Patience.of(deadline)));
             client.counters.stored.add(got.stored);
             return !got.openAgain;
         } catch (Failure | ProtocolException e) {

@@ -24,6 +24,7 @@ final class LocalReader {
     private final Runnable suspectDirectories;
     private final Warnings warnings;
     private final Lent lent = new Lent();
+    private final Sums known = new Sums();
 
     LocalReader(Segments segments, AlioOptions options, Runnable suspectDirectories, Warnings warnings) {
         this.segments = segments;
@@ -41,7 +42,8 @@ final class LocalReader {
     private static final class Scratch {
         final ByteBuffer buffer = ByteBuffer.allocateDirect(Format.MAX_RECORD_HEADER + CHUNK).order(ByteOrder.LITTLE_ENDIAN);
         final Crc32c crc = Crc32c.create();
-        final byte[] bytes = new byte[Format.KEY];
+        final ByteBuffer sum = ByteBuffer.allocate(Format.SUMMED).order(ByteOrder.LITTLE_ENDIAN); // what of a header is summed
+        final ByteBuffer key = ByteBuffer.allocate(Format.KEY).order(ByteOrder.LITTLE_ENDIAN); // of the page
         byte[] pad; // what a mapped block holds beside the bytes asked for; null: was not needed yet
     }
 
@@ -85,30 +87,38 @@ final class LocalReader {
         final long keyHigh;
         final Segment segment;
 
-        Plan(PageTable t, int page, long record, int in, int want) {
+        Plan(PageTable t, int page, Segment segment, long record, int in, int want) {
+            this.segment = segment;
             this.record = record;
             this.want = want;
-            length = t.length[page];
+            length = t.length(page);
             header = Format.recordHeader(length);
             first = in / Format.BLOCK;
             int end = Math.min(((in + want - 1) / Format.BLOCK + 1) * Format.BLOCK, length);
             dataAt = record + header + (long) first * Format.BLOCK;
             data = end - first * Format.BLOCK;
             skip = in - first * Format.BLOCK;
-            keyLow = t.keyLow[page];
-            keyHigh = t.keyHigh[page];
-            segment = t.segment(page);
+            keyLow = t.keyLow(page);
+            keyHigh = t.keyHigh(page);
         }
 
-        boolean headerHolds(ByteBuffer b, int at, Scratch s) {
-            return Format.checkRecord(b, at, s.crc, s.bytes, segment.name.instance, segment.name.seq, record, keyLow, keyHigh, length);
+        /** The sums of all blocks, from the header at a place of b; null: it does not hold. */
+        int[] sums(ByteBuffer b, int at, Scratch s) {
+            if (!Format.checkRecord(b, at, s.crc, s.sum, segment.name.instance, segment.name.seq, record, keyLow, keyHigh, length)) {
+                return null;
+            }
+            int[] sums = new int[Format.blocks(length)];
+            for (int i = 0; i < sums.length; i++) {
+                sums[i] = Format.blockSum(b, at, i);
+            }
+            return sums;
         }
 
+        /** Begins the sum of a block. */
         void seed(Scratch s) {
+            s.key.putLong(0, keyLow).putLong(8, keyHigh);
             s.crc.reset();
-            ByteOrder little = ByteOrder.LITTLE_ENDIAN;
-            ByteBuffer.wrap(s.bytes).order(little).putLong(0, keyLow).putLong(8, keyHigh);
-            s.crc.update(s.bytes, 0, Format.KEY);
+            s.crc.update(s.key.array(), 0, Format.KEY);
         }
     }
 
@@ -120,17 +130,15 @@ final class LocalReader {
         boolean interrupted = Thread.interrupted();
         try {
             int from = target.position();
+            int now = now();
             Outcome o = Outcome.INTERRUPTED;
             for (int i = 0; i < TRIES && o == Outcome.INTERRUPTED; i++) {
                 target.position(from);
-                o = readOnce(t, page, target, in);
+                o = readOnce(t, page, target, in, now);
                 interrupted |= Thread.interrupted();
             }
             if (o == Outcome.SERVED) {
-                int now = now();
-                if (t.lastRead[page] != now) {
-                    t.lastRead[page] = now;
-                }
+                t.read(page, now);
             }
             return o;
         } finally {
@@ -140,12 +148,12 @@ final class LocalReader {
         }
     }
 
-    private Outcome readOnce(PageTable t, int page, ByteBuffer target, int in) {
+    private Outcome readOnce(PageTable t, int page, ByteBuffer target, int in, int now) {
         long record = t.record(page);
-        Segment s = t.segment(page);
         if (record == 0) {
             return Outcome.ABSENT;
         }
+        Segment s = t.segment(page);
         if (s.retired) {
             return Outcome.RETIRED;
         }
@@ -162,9 +170,9 @@ final class LocalReader {
             }
             return e.outcome;
         }
-        Plan p = new Plan(t, page, record, in, target.remaining());
+        Plan p = new Plan(t, page, s, record, in, target.remaining());
         try {
-            boolean ok = guarded(t, page) ? guardedRead(p, h, target) : directRead(p, h, target);
+            boolean ok = guarded(t.lastRead(page), now, device) ? guardedRead(p, h, target) : directRead(p, h, target);
             if (ok) {
                 if (device.suspended()) {
                     device.ok();
@@ -189,15 +197,14 @@ final class LocalReader {
         }
     }
 
-    private boolean guarded(PageTable t, int page) {
+    private boolean guarded(int last, int now, Device device) {
         switch (options.guard()) {
             case ALL:
                 return true;
             case NONE:
                 return false;
             default:
-                int last = t.lastRead[page];
-                return last == 0 || now() - last > RECENT || t.segment(page).name.directory.device.suspended();
+                return last == 0 || now - last > RECENT || device.suspended();
         }
     }
 
@@ -270,83 +277,88 @@ final class LocalReader {
         }
     }
 
-    /** Reads a chunk at a time, with the header in front of the first where it lies there, and copies what holds to target. */
+    /** Reads a chunk at a time, with the header in front of the first where it lies there, and copies each block that holds to target. */
     private boolean readFile(Plan p, FileChannel f, ByteBuffer target, Scratch s) throws IOException {
         ByteBuffer b = s.buffer;
         int base = Format.MAX_RECORD_HEADER; // where the data starts in b
         int header = base - p.header;
+        int[] sums = null;
         if (p.first > 0) {
-            b.limit(base).position(header);
-            readFully(f, b, p.record);
+            sums = known.find(p.segment, p.record, p.keyLow, p.keyHigh);
+            if (sums == null) {
+                b.limit(base).position(header);
+                readFully(f, b, p.record);
+                sums = p.sums(b, header, s);
+                if (sums == null) {
+                    return false;
+                }
+                known.keep(p.segment, p.record, p.keyLow, p.keyHigh, sums);
+            }
         }
         for (int lo = 0; lo < p.data; lo += CHUNK) {
             int n = Math.min(CHUNK, p.data - lo);
-            int with = lo == 0 && p.first == 0 ? p.header : 0;
+            int with = sums == null ? p.header : 0;
             b.limit(base + n).position(base - with);
             readFully(f, b, p.dataAt + lo - with);
-            if (lo == 0 && !keepHeader(p, b, header, s)) {
-                return false;
+            if (sums == null) {
+                sums = p.sums(b, header, s);
+                if (sums == null) {
+                    return false;
+                }
             }
-            if (!blocksHold(p, b, base, lo, n, header, s)) {
-                return false;
-            }
-            int from = Math.max(lo, p.skip);
-            int to = Math.min(lo + n, p.skip + p.want);
-            b.limit(base + to - lo).position(base + from - lo);
-            target.put(b);
-        }
-        return true;
-    }
-
-    private static boolean keepHeader(Plan p, ByteBuffer b, int header, Scratch s) {
-        b.clear();
-        return p.headerHolds(b, header, s);
-    }
-
-    /** Checks the blocks of the n bytes of data from lo, which lie at base of b. */
-    private static boolean blocksHold(Plan p, ByteBuffer b, int base, int lo, int n, int header, Scratch s) {
-        for (int at = 0; at < n; at += Format.BLOCK) {
-            p.seed(s);
-            b.limit(base + Math.min(n, at + Format.BLOCK)).position(base + at);
-            s.crc.update(b);
-            b.clear();
-            if (s.crc.value() != Format.blockSum(b, header, p.first + (lo + at) / Format.BLOCK)) {
-                return false;
+            for (int at = lo; at < lo + n; at += Format.BLOCK) {
+                int end = Math.min(lo + n, at + Format.BLOCK);
+                b.limit(base + end - lo).position(base + at - lo);
+                p.seed(s);
+                s.crc.update(b);
+                if (s.crc.value() != sums[p.first + at / Format.BLOCK]) {
+                    return false;
+                }
+                b.limit(base + Math.min(end, p.skip + p.want) - lo).position(base + Math.max(at, p.skip) - lo);
+                target.put(b);
             }
         }
         return true;
     }
 
     /**
-     * Copies first and sums up the copy: the mapping may be punched between the two, and a fault within a sum would end the process where one within a copy is
-     * an InternalError.
+     * Copies a block first and sums up the copy: the mapping may be punched between the two, and a fault within a sum would end the process where one within a
+     * copy is an InternalError. A block at a time, so that its sum finds it in the processor's cache.
      */
     private boolean readMapped(Plan p, ByteBuffer mapping, ByteBuffer target, Scratch s) throws EOFException {
         if (p.dataAt + p.data > mapping.capacity()) {
             throw new EOFException();
         }
         ByteBuffer m = mapping.duplicate();
-        m.limit((int) p.record + p.header).position((int) p.record);
-        s.buffer.clear();
-        s.buffer.put(m);
-        if (!p.headerHolds(s.buffer, 0, s)) {
-            return false;
+        int[] sums = p.first > 0 ? known.find(p.segment, p.record, p.keyLow, p.keyHigh) : null;
+        if (sums == null) {
+            m.limit((int) p.record + p.header).position((int) p.record);
+            s.buffer.clear();
+            s.buffer.put(m);
+            sums = p.sums(s.buffer, 0, s);
+            if (sums == null) {
+                return false;
+            }
+            if (p.first > 0) {
+                known.keep(p.segment, p.record, p.keyLow, p.keyHigh, sums);
+            }
         }
-        ByteBuffer copy = target.duplicate();
         int data = (int) p.dataAt;
-        m.limit(data + p.skip + p.want).position(data + p.skip);
-        target.put(m);
+        int limit = target.limit();
         for (int at = 0; at < p.data; at += Format.BLOCK) {
             int end = Math.min(p.data, at + Format.BLOCK);
             int from = Math.max(at, p.skip);
             int to = Math.min(end, p.skip + p.want);
             p.seed(s);
             pad(m, data + at, from - at, s);
-            int start = target.limit() - p.want;
-            copy.limit(start + to - p.skip).position(start + from - p.skip);
-            s.crc.update(copy);
+            int start = target.position();
+            m.limit(data + to).position(data + from);
+            target.put(m);
+            target.limit(target.position()).position(start);
+            s.crc.update(target);
+            target.limit(limit).position(start + to - from);
             pad(m, data + to, end - to, s);
-            if (s.crc.value() != Format.blockSum(s.buffer, 0, p.first + at / Format.BLOCK)) {
+            if (s.crc.value() != sums[p.first + at / Format.BLOCK]) {
                 return false;
             }
         }

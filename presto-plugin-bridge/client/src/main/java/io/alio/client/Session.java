@@ -81,7 +81,7 @@ final class Session {
             return t;
         }
         try {
-            return ask(control.optional);
+            return ask(control.control);
         } catch (Failure e) {
             return t; // what was known still serves
         } finally {

@@ -110,7 +110,7 @@ final class Touches {
         ByteBuffer keys = ByteBuffer.allocate(count * Format.KEY).order(ByteOrder.LITTLE_ENDIAN);
         int[] counts = new int[count];
         for (int i = 0; i < count; i++) {
-            keys.putLong(tables[i].keyLow[pages[i]]).putLong(tables[i].keyHigh[pages[i]]);
+            keys.putLong(tables[i].keyLow(pages[i])).putLong(tables[i].keyHigh(pages[i]));
             counts[i] = tables[i].takeTouches(pages[i]);
             tables[i] = null;
         }

@@ -52,7 +52,7 @@ class DecodedTest {
     void whatMakesSenseIsTaken() throws ProtocolException {
         Decoded d = decode(good());
         assertEquals(2, d.table.count);
-        assertEquals(300, d.table.offset[1]);
+        assertEquals(300, d.table.offset(1));
         assertEquals(SIZE, d.settled);
         assertEquals(100, d.memory.get(0).from);
     }

@@ -49,7 +49,7 @@ public final class Readers {
         }
         names = new ArrayList<>(content.keySet());
         AlioOptions o = AlioOptions.of(argument("address", "")).token(argument("token", "")).mapping(Boolean.parseBoolean(argument("mapping", "false")))
-                .guard(AlioOptions.Guard.valueOf(argument("guard", "COLD"))).touchMillis(100).refreshMillis(5).backoffMillis(200).tag("Readers").jmxName("readers")
+                .guard(AlioOptions.Guard.valueOf(argument("guard", "COLD"))).touchMillis(100).refreshMillis(5).backoffMillis(Long.parseLong(argument("backoff", "200"))).tag("Readers").jmxName("readers")
                 .controlMillis(Long.parseLong(argument("control", "20"))).openSegments(6).warnings(System.err::println);
         if (!argument("directories", "").isEmpty()) {
             o.directories(argument("directories", "").split(":"));

@@ -14,6 +14,8 @@ public final class Format {
     public static final int BLOCK = 64 << 10;
     public static final int MAX_PAGE = 1 << 20;
     public static final int MAX_RECORD_HEADER = 128;
+    /** How much of it is summed, with what goes before. */
+    public static final int SUMMED = 24 + MAX_RECORD_HEADER - 4;
     public static final int KEY = 16;
 
     private static final long SEGMENT_MAGIC = 0x0047_4553_4f49_4c41L; // "ALIOSEG\0"
@@ -97,33 +99,30 @@ public final class Format {
     /**
      * Checks a record's header, the bytes of b from at: it must name this page at this place of this segment.
      *
-     * @param key its 16 bytes as two numbers
+     * @param sum room for SUMMED bytes, little-endian, over an array
+     * @param keyLow with keyHigh, the key's 16 bytes as two numbers
      */
-    public static boolean checkRecord(ByteBuffer b, int at, Crc32c crc, byte[] scratch, long instance, long seq, long record, long keyLow, long keyHigh, int length) {
-        int size = recordHeader(length);
+    public static boolean checkRecord(ByteBuffer b, int at, Crc32c crc, ByteBuffer sum, long instance, long seq, long record, long keyLow, long keyHigh, int length) {
         if (b.getInt(at) != RECORD_MAGIC || b.getInt(at + 4) != length || b.getLong(at + 8) != keyLow || b.getLong(at + 16) != keyHigh || b.get(at + 25) != 0) {
             return false;
         }
+        // What is summed is brought together first, since each beginning of a sum costs about as much as this.
+        int size = recordHeader(length);
+        sum.putLong(0, instance).putLong(8, seq).putLong(16, record);
+        for (int i = 0; i < 24; i += 8) {
+            sum.putLong(24 + i, b.getLong(at + i));
+        }
+        sum.putInt(48, b.getInt(at + 24));
+        for (int i = 32; i < size; i += 8) {
+            sum.putLong(20 + i, b.getLong(at + i));
+        }
         crc.reset();
-        crc.updateLong(instance, scratch);
-        crc.updateLong(seq, scratch);
-        crc.updateLong(record, scratch);
-        update(crc, b, at, 28);
-        update(crc, b, at + 32, size - 32);
+        crc.update(sum.array(), 0, 20 + size);
         return b.getInt(at + 28) == crc.value();
     }
 
     /** The sum of a block in a record's header. */
     public static int blockSum(ByteBuffer b, int at, int block) {
         return b.getInt(at + 32 + 4 * block);
-    }
-
-    static void update(Crc32c crc, ByteBuffer b, int at, int length) {
-        java.nio.Buffer d = b; // Java 8's methods return Buffer
-        int position = d.position();
-        int limit = d.limit();
-        d.limit(at + length).position(at);
-        crc.update(b);
-        d.limit(limit).position(position);
     }
 }

@@ -27,14 +27,14 @@ public final class Call {
     private String message = "";
     private boolean heard;
     private boolean lost;
-    private volatile long progress;
+    private final long begun = System.nanoTime();
+    private volatile long progress = begun;
     private int httpStatus = -1;
 
     Call(Connection connection, int id, Sink sink) {
         this.connection = connection;
         this.id = id;
         this.sink = sink;
-        this.progress = System.nanoTime();
     }
 
     /** A call that could not be begun. */
@@ -110,6 +110,17 @@ public final class Call {
     /** When something of the answer came last, or the call began, as System.nanoTime() has it. */
     public long progress() {
         return progress;
+    }
+
+    /** When the call was made, as System.nanoTime() has it. */
+    public long begun() {
+        return begun;
+    }
+
+    /** When anything at all came over its connection, since the call was made; or that time. */
+    public long heardAt() {
+        long at = connection == null ? begun : connection.heardAt();
+        return at - begun > 0 ? at : begun;
     }
 
     // What follows is called by the connection's thread.

@@ -58,6 +58,7 @@ final class Connection {
     private long unheard; // bytes written since anything was heard
     private boolean pinged; // since anything was heard
     private volatile boolean heard; // since a writer looked
+    private volatile long heardAt = System.nanoTime();
     private volatile int waiting; // writers, for something to be heard; written under the lock
 
     Connection(Endpoint endpoint) {
@@ -80,16 +81,6 @@ final class Connection {
         }
     }
 
-    /** Why it is broken; null: it is not. */
-    String broken() {
-        lock.lock();
-        try {
-            return broken;
-        } finally {
-            lock.unlock();
-        }
-    }
-
     /** Whether it was connected ever. */
     boolean wasReady() {
         lock.lock();
@@ -98,6 +89,11 @@ final class Connection {
         } finally {
             lock.unlock();
         }
+    }
+
+    /** When anything came last, or the connection was begun. */
+    long heardAt() {
+        return heardAt;
     }
 
     void close(String why) {
@@ -379,6 +375,7 @@ final class Connection {
     // What follows is called by the thread that reads.
 
     void hear() {
+        heardAt = System.nanoTime();
         if (!heard) {
             heard = true;
             if (waiting > 0) {

@@ -108,7 +108,7 @@ class ConnectionTest {
     @BeforeEach
     void listen() throws IOException {
         server = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
-        channel = new Channel(Endpoint.tcp("127.0.0.1:" + server.getLocalPort()), "a.B", "", 1_000_000_000L);
+        channel = new Channel(Endpoint.tcp("127.0.0.1:" + server.getLocalPort()), "a.B", "");
     }
 
     @AfterEach
