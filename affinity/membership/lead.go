@@ -19,13 +19,9 @@ func (n *Node) lead(ctx context.Context) error {
 		return err
 	}
 	defer n.revoke(session)
-	election := concurrency.NewElection(session, n.store.key("leader"))
-	if err := election.Campaign(ctx, n.o.Self.Name); err != nil {
-		return fmt.Errorf("membership: no election: %w", err)
-	}
+	n.well("lead")
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer n.leads.Store(false)
 	go func() {
 		defer cancel()
 		select {
@@ -33,6 +29,11 @@ func (n *Node) lead(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
+	election := concurrency.NewElection(session, n.store.key("leader"))
+	if err := election.Campaign(ctx, n.o.Self.Name); err != nil {
+		return fmt.Errorf("membership: no election: %w", err)
+	}
+	defer n.leads.Store(false)
 	n.leads.Store(true)
 	n.o.Log.Info().Msg("elected to edit the ring")
 	t := &term{leads: clientv3.Compare(clientv3.CreateRevision(election.Key()), "=", election.Rev())}
@@ -78,6 +79,13 @@ func (n *Node) editOnce(ctx context.Context, t *term) (int64, error) {
 	members, bad, revision, err := n.store.members(ctx)
 	if err != nil {
 		return 0, err
+	}
+	drained, err := n.store.drained(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for i := range members {
+		members[i].Draining = members[i].Draining || drained[members[i].Name]
 	}
 	for _, name := range bad {
 		n.o.Log.Warn().Str("member", name).Msg("what it announced is no member; it is left out")
@@ -125,25 +133,32 @@ func (n *Node) change(base *ring.Epoch, members []ring.Member, keep bool) (c rin
 	return c, len(c.Join)+len(c.Update)+len(c.Leave) > 0 || c.Settings != nil
 }
 
-// wait returns when a member has announced something, or its lease has ended, after a moment in which others may too; and after a TTL in any case, to see that all is as it should be.
+// wait returns when a member has announced something, its lease has ended, or an operator has said something of it, after a moment in which others may too; and after a TTL in any case, to see that all
+// is as it should be.
 func (n *Node) wait(ctx context.Context, revision int64, t *term) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	watch := n.o.Client.Watch(clientv3.WithRequireLeader(ctx), n.store.key("members", ""), clientv3.WithPrefix(), clientv3.WithRev(revision+1))
+	watch := func(part string) clientv3.WatchChan {
+		return n.o.Client.Watch(clientv3.WithRequireLeader(ctx), n.store.key(part, ""), clientv3.WithPrefix(), clientv3.WithRev(revision+1))
+	}
 	look := n.o.TTL
 	if left := time.Until(t.keep); left > 0 {
 		look = min(look, left)
 	}
+	members, drained := watch("members"), watch("drained")
+	var r clientv3.WatchResponse
+	var ok bool
 	select {
 	case <-time.After(look):
 		return nil
-	case r, ok := <-watch:
-		if !ok {
-			return errors.New("membership: the watch of members ended")
-		}
-		if err := r.Err(); err != nil {
-			return err
-		}
+	case r, ok = <-members:
+	case r, ok = <-drained:
+	}
+	if !ok {
+		return errors.New("membership: the watch of members ended")
+	}
+	if err := r.Err(); err != nil {
+		return err
 	}
 	select {
 	case <-ctx.Done():

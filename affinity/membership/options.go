@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,8 +15,11 @@ import (
 
 // Options say who a node is, and where the fleet's state lies.
 type Options struct {
-	Client *clientv3.Client // to etcd; the caller closes it, after Run has returned
-	Prefix string           // of all keys; "/alio/affinity/" by default. Two fleets on one etcd have two
+	// Connect connects to etcd, or starts it; Run calls it until it succeeds, and what it returned beside the client when it ends. See Etcd.Connector and EmbeddedOptions.Connector.
+	Connect func(context.Context) (client *clientv3.Client, done func(), err error)
+	// Client is used in Connect's stead; the caller closes it, after Run has returned.
+	Client *clientv3.Client
+	Prefix string // of all keys; "/alio/affinity/" by default. Two fleets on one etcd have two
 	// Self is announced as a member; one without a name only follows.
 	Self ring.Member
 	// Candidate nodes may be elected to edit the ring. There should be a few.
@@ -58,7 +62,7 @@ func (o Options) Validate() error {
 			faults = append(faults, fmt.Errorf("membership: "+format, args...))
 		}
 	}
-	add(o.Client == nil, "no client to etcd")
+	add((o.Client == nil) == (o.Connect == nil), "give a client to etcd, or what connects to it")
 	add(!strings.HasSuffix(o.Prefix, "/"), "prefix %q: it must end in a slash", o.Prefix)
 	add(o.TTL < time.Second, "ttl %v: give at least 1s", o.TTL)
 	add(o.Settle < 0, "settle %v is negative", o.Settle)

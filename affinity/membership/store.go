@@ -17,6 +17,7 @@ import (
 // What lies in etcd, below the prefix:
 //
 //	members/<name>          a member, in JSON, under its lease
+//	drained/<name>          an operator wants this member to own nothing; it stays until taken back, whether the member is there or not
 //	leader/                 the election
 //	epoch                   which epoch is in force: pointer, in JSON. Only a leader writes it, and only while it leads
 //	chunks/<hash>/<number>  the epoch's bytes, as ring.Chunks cuts them; written before the pointer, removed after the next but one
