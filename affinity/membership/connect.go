@@ -6,12 +6,15 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // Etcd says where an etcd cluster is, and who we are to it.
@@ -82,6 +85,8 @@ func (e Etcd) tls() (*tls.Config, error) {
 // keepAlive notices connections whose other end is gone without a word.
 func keepAlive(c clientv3.Config) clientv3.Config {
 	c.DialTimeout, c.DialKeepAliveTime, c.DialKeepAliveTimeout = callTimeout, 5*time.Second, 3*time.Second
+	c.DialOptions = []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: callTimeout, // else pauses between tries grow to two minutes
+		Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}})}
 	c.Logger = zap.NewNop() // what it has to say reaches us as errors
 	return c
 }
@@ -96,6 +101,9 @@ func (e Etcd) Connector() (func(context.Context) (*clientv3.Client, func(), erro
 		return nil, err
 	}
 	return func(ctx context.Context) (*clientv3.Client, func(), error) {
+		if err := e.probe(ctx, secure); err != nil {
+			return nil, nil, fmt.Errorf("membership: no connection to etcd: %w", err)
+		}
 		c, err := clientv3.New(keepAlive(clientv3.Config{Endpoints: e.Endpoints, TLS: secure, Username: e.Username, Password: e.Password}))
 		if err != nil { // with a user name it asks for a token at once, so it wants the cluster to be there
 			return nil, nil, fmt.Errorf("membership: no connection to etcd at %v: %w", e.Endpoints, err)
@@ -105,4 +113,50 @@ func (e Etcd) Connector() (func(context.Context) (*clientv3.Client, func(), erro
 		}
 		return c, func() { _ = c.Close() }, nil
 	}, nil
+}
+
+// probe knocks at the endpoints until one answers. etcd's client would only say that the time ran out; here each tells why it cannot be reached.
+func (e Etcd) probe(ctx context.Context, secure *tls.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var faults []error
+	for _, endpoint := range e.Endpoints {
+		err := knock(ctx, endpoint, secure)
+		if err == nil {
+			return nil
+		}
+		faults = append(faults, fmt.Errorf("%s: %w", endpoint, err))
+	}
+	return errors.Join(faults...)
+}
+
+func knock(ctx context.Context, endpoint string, secure *tls.Config) error {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", u.Host)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if secure == nil {
+		return nil
+	}
+	c := secure.Clone()
+	c.ServerName, c.NextProtos = u.Hostname(), []string{"h2"}
+	t := tls.Client(conn, c)
+	if err := t.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	// In TLS 1.3 a server refuses a client's certificate after the handshake has ended for the client.
+	if err := t.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+		return err
+	}
+	if _, err := t.Read(make([]byte, 1)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return nil
 }

@@ -69,10 +69,10 @@ func member(name string) ring.Member {
 	return ring.Member{Name: name, Weight: 1, Sidecar: name + ":4380", Worker: name + ":8080"}
 }
 
-// start runs a node. Its client is silent: etcd goes away here.
+// start runs a node.
 func start(t *testing.T, endpoint string, o Options) *part {
 	t.Helper()
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: time.Second, Logger: zap.NewNop()})
+	client, err := clientv3.New(keepAlive(clientv3.Config{Endpoints: []string{endpoint}}))
 	need(t, err)
 	o.Client, o.TTL, o.Settle, o.ChunkSize = client, time.Second, 10*time.Millisecond, 1024
 	if o.Settings.Partitions == 0 {

@@ -175,6 +175,9 @@ func (n *Node) again(ctx context.Context, what string, f func(ctx context.Contex
 	for pause := firstPause; ; {
 		began := time.Now()
 		err := f(ctx)
+		if err == nil {
+			n.well(what)
+		}
 		if ctx.Err() != nil || err == nil {
 			return nil
 		}
