@@ -10,11 +10,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"google.golang.org/grpc"
 )
 
 // Embedded is an etcd of one node inside this process.
 type Embedded struct {
 	etcd   *embed.Etcd
+	end    context.CancelFunc // of clients' streams
 	client *clientv3.Client
 	once   sync.Once
 }
@@ -67,11 +69,15 @@ func StartEmbedded(ctx context.Context, o EmbeddedOptions) (*Embedded, error) {
 	if o.Listen == "" {
 		o.Listen = "127.0.0.1:2379"
 	}
-	etcd, err := embed.StartEtcd(o.config())
+	c := o.config()
+	ending, end := context.WithCancel(context.Background())
+	c.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.ChainStreamInterceptor(endingWith(ending))}
+	etcd, err := embed.StartEtcd(c)
 	if err != nil {
+		end()
 		return nil, fmt.Errorf("membership: the embedded etcd does not start in %s at %s: %w", o.Dir, o.Listen, err)
 	}
-	e := &Embedded{etcd: etcd}
+	e := &Embedded{etcd: etcd, end: end}
 	select {
 	case <-etcd.Server.ReadyNotify():
 	case err := <-etcd.Err():
@@ -113,6 +119,25 @@ func (e *Embedded) Close() {
 		if e.client != nil {
 			_ = e.client.Close()
 		}
+		e.end()
 		e.etcd.Close()
 	})
 }
+
+// endingWith ends streams when a context ends. Clients' watches last for ever, and etcd, when it closes, waits seven seconds for them.
+func endingWith(ending context.Context) grpc.StreamServerInterceptor {
+	return func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		ctx, cancel := context.WithCancel(ss.Context())
+		defer cancel()
+		defer context.AfterFunc(ending, cancel)()
+		return handler(srv, ended{ss, ctx})
+	}
+}
+
+type ended struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+// Context implements grpc.ServerStream.
+func (e ended) Context() context.Context { return e.ctx }

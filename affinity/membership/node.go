@@ -39,7 +39,7 @@ type Node struct {
 	}
 }
 
-// New reads the last epoch from the file, if there is one, and starts nothing. A file that cannot be used is an error of its own: the node is there beside it, without an epoch.
+// New makes a Node. It starts nothing.
 func New(o Options) (*Node, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -48,17 +48,41 @@ func New(o Options) (*Node, error) {
 	n := &Node{o: o, store: store{prefix: o.Prefix}}
 	n.mu.trouble = map[string]error{}
 	n.mu.self, n.mu.changed, n.mu.told = o.Self, make(chan struct{}), make(chan struct{})
-	if o.File == "" {
-		return n, nil
+	return n, nil
+}
+
+// load takes the epoch from the file, if there is one and no other came first. A file that cannot be used is as none.
+func (n *Node) load() {
+	if n.o.File == "" {
+		return
 	}
-	e, err := readFile(o.File)
-	if e != nil {
-		n.epoch.Store(e)
-	}
+	e, err := readFile(n.o.File)
 	if err != nil {
 		n.o.Log.Warn().Err(err).Msg("the last epoch on disk is of no use; it will come from etcd")
 	}
-	return n, nil
+	if e != nil && n.epoch.CompareAndSwap(nil, e) {
+		n.announceEpoch()
+	}
+}
+
+// keep loads the file, then writes each epoch to it, the newest one only where they come faster than the disk takes them. A disk that hangs holds up nothing but this.
+func (n *Node) keep(ctx context.Context) {
+	n.load()
+	last := n.Epoch()
+	for {
+		changed := n.Changed()
+		if e := n.Epoch(); e != last {
+			last = e
+			if err := writeFile(n.o.File, e); err != nil {
+				n.o.Log.Warn().Err(err).Msg("the epoch is in force and not on disk; a start without etcd would have an older one")
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
 }
 
 // Epoch is the last one known; nil before the first. It never blocks.
@@ -99,35 +123,65 @@ func (n *Node) said() (ring.Member, <-chan struct{}) {
 // Run announces, follows and, for candidates, leads, until the context ends; then it takes the announcement back, so that the others need not wait for the lease. etcd that is away is waited for, and so
 // is the end of another member with our name: Trouble tells. The error is nil.
 func (n *Node) Run(ctx context.Context) error {
-	if n.o.Client == nil {
-		var done func()
-		_ = n.again(ctx, "connect", func(ctx context.Context) (err error) {
-			n.o.Client, done, err = n.o.Connect(ctx)
-			return err
-		})
-		if done == nil { // told to stop before there was a connection
-			return nil
-		}
-		defer done()
+	defer n.startKeeping(ctx)()
+	done, ok := n.connect(ctx)
+	if !ok { // told to stop before there was a connection
+		return nil
 	}
-	n.store.client = n.o.Client
-	n.mu.Lock()
-	n.mu.connected = true
-	n.mu.Unlock()
-	defer func() {
-		n.mu.Lock()
-		n.mu.connected = false
-		n.mu.Unlock()
-	}()
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return n.again(ctx, "follow", n.follow) })
+	defer done()
+	g, group := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.again(group, "follow", n.follow) })
 	if n.o.Self.Name != "" {
-		g.Go(func() error { return n.again(ctx, "announce", n.announce) })
+		g.Go(func() error { return n.again(group, "announce", n.announce) })
 	}
 	if n.o.Candidate {
-		g.Go(func() error { return n.again(ctx, "lead", n.lead) })
+		g.Go(func() error { return n.again(group, "lead", n.lead) })
 	}
 	return g.Wait()
+}
+
+// startKeeping begins to keep the epoch on disk. The function that it returns waits for the end of that, but not for a disk that hangs.
+func (n *Node) startKeeping(ctx context.Context) (wait func()) {
+	if n.o.File == "" {
+		return func() {}
+	}
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		n.keep(ctx)
+	}()
+	return func() {
+		select {
+		case <-kept:
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// connect tries to connect until it succeeds; not ok: the context has ended before.
+func (n *Node) connect(ctx context.Context) (done func(), ok bool) {
+	closeClient := func() {}
+	if n.o.Client == nil {
+		err := n.again(ctx, "connect", func(ctx context.Context) (err error) {
+			n.o.Client, closeClient, err = n.o.Connect(ctx)
+			return err
+		})
+		if err != nil || n.o.Client == nil {
+			return nil, false
+		}
+	}
+	n.store.client = n.o.Client
+	n.setConnected(true)
+	return func() {
+		n.setConnected(false)
+		closeClient()
+	}, true
+}
+
+func (n *Node) setConnected(is bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mu.connected = is
 }
 
 // Trouble is what each task of Run last failed with and has not yet got right: connect, follow, announce, lead.
@@ -284,14 +338,14 @@ func (n *Node) take(ctx context.Context, p pointer) error {
 		return err
 	}
 	n.epoch.Store(e)
+	n.announceEpoch()
+	return nil
+}
+
+// announceEpoch wakes who waits for another epoch.
+func (n *Node) announceEpoch() {
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	close(n.mu.changed)
 	n.mu.changed = make(chan struct{})
-	n.mu.Unlock()
-	if n.o.File != "" {
-		if err := writeFile(n.o.File, e); err != nil {
-			n.o.Log.Warn().Err(err).Msg("the epoch is in force and not on disk; a start without etcd would have an older one")
-		}
-	}
-	return nil
 }

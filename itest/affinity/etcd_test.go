@@ -127,9 +127,7 @@ func TestEtcdDies(t *testing.T) {
 	c = startNode(t, e, "c", "")
 	eventually(t, "c has noticed that there is no quorum", func() bool { return c.Trouble() != nil })
 	late := startNode(t, e, "", file)
-	if late.names() != "ab" {
-		t.Errorf("a node that starts without etcd, and with the file, has the members %q", late.names())
-	}
+	agree(t, "ab", a, late) // from the file
 	e.Kill((first + 2) % 3)
 	eventually(t, "all have noticed", func() bool { return a.Trouble() != nil && b.Trouble() != nil && late.Trouble() != nil })
 	if a.Epoch() != before || b.Epoch().Hash() != before.Hash() || follower.Epoch().Hash() != before.Hash() {
