@@ -318,20 +318,36 @@ func TestFollow(t *testing.T) {
 	if err != nil || len(owners) != 2 {
 		t.Errorf("%v %v", owners, err)
 	}
-	stream := &recorder{ctx: t.Context()}
-	hash := other.Hash()
-	short, stop := context.WithCancel(t.Context())
-	stream.ctx = short
-	done := make(chan error, 1)
-	go func() { done <- s.Watch(&apiv1.WatchRequest{Hash: hash[:]}, stream) }()
-	next := apply(t, other, ring.Change{Leave: []string{"w0001"}})
-	stream.wait(t, func() bool { return stream.headers })
+	sentFirst(t, b, s, e)
+}
+
+// sentFirst: who watches from nothing is sent a whole epoch and then a difference; who holds the epoch in force is sent the next one first.
+func sentFirst(t *testing.T, b *board, s *affinity.Service, e *ring.Epoch) {
+	t.Helper()
+	b.set(e)
+	ctx, stop := context.WithCancel(t.Context())
+	fresh, holder := &recorder{ctx: ctx}, &recorder{ctx: ctx}
+	hash := e.Hash()
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = s.Watch(&apiv1.WatchRequest{}, fresh) })
+	wg.Go(func() { _ = s.Watch(&apiv1.WatchRequest{Hash: hash[:]}, holder) })
+	fresh.wait(t, func() bool { return len(fresh.sent) > 0 && fresh.sent[len(fresh.sent)-1].Last })
+	holder.wait(t, func() bool { return holder.headers })
+	whole := len(fresh.sent)
+	next := apply(t, e, ring.Change{Leave: []string{"w1001"}})
 	b.set(next)
-	stream.wait(t, func() bool { return len(stream.sent) > 0 })
+	fresh.wait(t, func() bool { return len(fresh.sent) > whole })
+	holder.wait(t, func() bool { return len(holder.sent) > 0 })
 	stop()
-	<-done
-	if m := stream.sent[0]; !m.Edits || m.Epoch != next.Number() || !m.Last {
-		t.Errorf("who held epoch %d was sent: edits %v, epoch %d", other.Number(), m.Edits, m.Epoch)
+	wg.Wait()
+	if m := fresh.sent[0]; m.Edits || m.Epoch != e.Number() {
+		t.Errorf("who held nothing was sent: edits %v, epoch %d", m.Edits, m.Epoch)
+	}
+	if m := fresh.sent[whole]; !m.Edits || m.Epoch != next.Number() || !m.Last || len(m.Data) > 4000 {
+		t.Errorf("after that: edits %v of %d bytes, epoch %d", m.Edits, len(m.Data), m.Epoch)
+	}
+	if m := holder.sent[0]; m.Epoch != next.Number() {
+		t.Errorf("who held epoch %d was sent epoch %d first", e.Number(), m.Epoch)
 	}
 }
 

@@ -73,11 +73,11 @@ func (n *Node) revoke(s *concurrency.Session) {
 
 // put writes the record, unless another sidecar is a member under this name, and gives the revision at which it did. One with our own addresses is what we were before a restart; but if the record was ours and
 // another process with our addresses has put its own there, that one is the member: two that take the name from each other would move keys for ever.
-func (n *Node) put(ctx context.Context, self ring.Member, lease clientv3.LeaseID, ours bool) (int64, error) {
+func (n *Node) put(ctx context.Context, self record, lease clientv3.LeaseID, ours bool) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	key := n.store.key("members", self.Name)
-	value, err := json.Marshal(self)
+	value, err := self.encode()
 	if err != nil {
 		return 0, err
 	}
@@ -94,12 +94,12 @@ func (n *Node) put(ctx context.Context, self ring.Member, lease clientv3.LeaseID
 			foreign := clientv3.LeaseID(r.Kvs[0].Lease) != lease
 			n.displaced = n.displaced || foreign && ours
 			if foreign {
-				if err := n.claim(self, r.Kvs[0].Value); err != nil {
+				if err := n.claim(self.Member, r.Kvs[0].Value); err != nil {
 					return 0, err
 				}
 			}
 		}
-		done, err := n.o.Client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", modified)).Then(clientv3.OpPut(key, string(value), clientv3.WithLease(lease))).Commit()
+		done, err := n.o.Client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", modified)).Then(clientv3.OpPut(key, value, clientv3.WithLease(lease))).Commit()
 		if err != nil {
 			return 0, fmt.Errorf("membership: %q cannot announce itself: %w", self.Name, err)
 		}

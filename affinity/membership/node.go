@@ -33,6 +33,10 @@ type Node struct {
 		sync.Mutex
 		trouble   map[string]error // what each task last failed with
 		self      ring.Member
+		load      *Load     // as it was told last
+		loadTold  time.Time // when
+		heat      map[string]float64
+		heated    chan struct{} // closed when heat changes
 		changed   chan struct{} // closed when the epoch changes
 		told      chan struct{} // closed when self changes
 		connected bool
@@ -47,7 +51,7 @@ func New(o Options) (*Node, error) {
 	o = o.withDefaults()
 	n := &Node{o: o, store: store{prefix: o.Prefix}}
 	n.mu.trouble = map[string]error{}
-	n.mu.self, n.mu.changed, n.mu.told = o.Self, make(chan struct{}), make(chan struct{})
+	n.mu.self, n.mu.changed, n.mu.told, n.mu.heated = o.Self, make(chan struct{}), make(chan struct{}), make(chan struct{})
 	return n, nil
 }
 
@@ -114,10 +118,23 @@ func (n *Node) Announce(m ring.Member) error {
 	return nil
 }
 
-func (n *Node) said() (ring.Member, <-chan struct{}) {
+// Report says how this member fares. It is passed on rounded up to powers of two, and only when that has changed and the last word is a fifth of a TTL old.
+func (n *Node) Report(l Load) {
+	l = l.coarse()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.mu.self, n.mu.told
+	if n.mu.load != nil && *n.mu.load == l || time.Since(n.mu.loadTold) < n.o.TTL/5 {
+		return
+	}
+	n.mu.load, n.mu.loadTold = &l, time.Now()
+	close(n.mu.told)
+	n.mu.told = make(chan struct{})
+}
+
+func (n *Node) said() (record, <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return record{n.mu.self, n.mu.load}, n.mu.told
 }
 
 // Run announces, follows and, for candidates, leads, until the context ends; then it takes the announcement back, so that the others need not wait for the lease. etcd that is away is waited for, and so
@@ -131,6 +148,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer done()
 	g, group := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.again(group, "follow", n.follow) })
+	g.Go(func() error { return n.again(group, "heat", n.heat) })
 	if n.o.Self.Name != "" {
 		g.Go(func() error { return n.again(group, "announce", n.announce) })
 	}
@@ -184,12 +202,12 @@ func (n *Node) setConnected(is bool) {
 	n.mu.connected = is
 }
 
-// Trouble is what each task of Run last failed with and has not yet got right: connect, follow, announce, lead.
+// Trouble is what each task of Run last failed with and has not yet got right: connect, follow, announce, lead, heat.
 func (n *Node) Trouble() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var all []error
-	for _, task := range []string{"connect", "follow", "announce", "lead"} {
+	for _, task := range []string{"connect", "follow", "announce", "lead", "heat"} {
 		if err := n.mu.trouble[task]; err != nil {
 			all = append(all, err)
 		}

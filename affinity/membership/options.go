@@ -26,6 +26,9 @@ type Options struct {
 	Candidate bool
 	// Settings are those of the ring that a leader edits.
 	Settings ring.Settings
+	// Overload and Hotness are what a leader judges members' loads and sections' heat by.
+	Overload Overload
+	Hotness  Hotness
 	// File keeps the last epoch; "" keeps none.
 	File string
 	// TTL is how long a member that says nothing stays one; 10 s by default, at least 1 s. etcd counts whole seconds.
@@ -50,6 +53,7 @@ func (o Options) withDefaults() Options {
 	if o.ChunkSize == 0 {
 		o.ChunkSize = 512 << 10
 	}
+	o.Overload, o.Hotness = o.Overload.withDefaults(), o.Hotness.withDefaults()
 	return o
 }
 
@@ -68,6 +72,7 @@ func (o Options) Validate() error {
 	add(o.Settle < 0, "settle %v is negative", o.Settle)
 	add(o.ChunkSize < 1024 || o.ChunkSize > 1<<20, "chunks of %d bytes: give 1 KiB to 1 MiB", o.ChunkSize)
 	add(strings.Contains(o.Self.Name, "/"), "member %q: a name has no slash here", o.Self.Name)
+	faults = append(faults, o.Overload.validate(), o.Hotness.validate())
 	if err := o.Settings.Validate(); err != nil {
 		faults = append(faults, err)
 	} else if o.Self.Name != "" {

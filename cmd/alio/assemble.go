@@ -232,6 +232,9 @@ func serverTLS(t config.TLS, key string) (*tls.Config, error) {
 
 func (p *parts) makeFleet() (err error) {
 	p.fleet, err = newFleet(p.cfg, p.registry, p.log)
+	if p.fleet != nil && p.tier != nil {
+		p.fleet.disk = p.diskState
+	}
 	return err
 }
 

@@ -20,10 +20,17 @@ type fleet struct {
 	node    *membership.Node
 	service *affinity.Service
 	log     zerolog.Logger
+
+	member   bool
+	hotRate  float64
+	counter  *affinity.Counter
+	reported reported
+	gatherer prometheus.Gatherer
+	disk     func() membership.Disk // nil: there is no disk tier
 }
 
 // newFleet puts it together from a configuration that has been validated; nil without an affinity section. It touches no file but certificates, and starts nothing.
-func newFleet(cfg *config.Config, reg prometheus.Registerer, log zerolog.Logger) (*fleet, error) {
+func newFleet(cfg *config.Config, reg *prometheus.Registry, log zerolog.Logger) (*fleet, error) {
 	a := &cfg.Affinity
 	if !a.On() {
 		return nil, nil
@@ -35,6 +42,8 @@ func newFleet(cfg *config.Config, reg prometheus.Registerer, log zerolog.Logger)
 	if name, ok := a.Member(); ok {
 		o.Self = ring.Member{Name: name, Zone: string(a.Zone), Weight: cfg.MemberWeight(), Sidecar: string(a.Sidecar), Worker: string(a.Worker)}
 	}
+	o.Overload = membership.Overload{Queued: a.Load.Queued, Latency: a.Load.Latency.Std(), After: a.Load.After.Std(), Back: a.Load.Back.Std(), Share: a.Load.ExcludedShare}
+	o.Hotness = membership.Hotness{Rate: a.Load.HotRate, Owners: a.Load.HotOwners, Cool: a.Load.HotCool.Std()}
 	var err error
 	if a.Embedded.Listen != "" {
 		e := a.Embedded
@@ -47,11 +56,18 @@ func newFleet(cfg *config.Config, reg prometheus.Registerer, log zerolog.Logger)
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{log: o.Log}
+	f := &fleet{log: o.Log, member: o.Self.Name != "", hotRate: a.Load.HotRate, counter: affinity.NewCounter(), gatherer: reg}
 	if f.node, err = membership.New(o); err != nil {
 		return nil, err
 	}
-	if f.service, err = affinity.New(affinity.Options{Source: f.node, Drain: f.node.Drain, Registerer: reg}); err != nil {
+	so := affinity.Options{Source: f.node, Drain: f.node.Drain, Registerer: reg}
+	if f.member {
+		so.Report = f.reported.take
+	}
+	if f.hotRate > 0 {
+		so.Asked = f.counter.Asked
+	}
+	if f.service, err = affinity.New(so); err != nil {
 		return nil, err
 	}
 	return f, f.register(reg)
@@ -82,6 +98,7 @@ func (f *fleet) run(ctx context.Context, workers *sync.WaitGroup) {
 	if f == nil {
 		return
 	}
+	workers.Go(func() { f.watchLoad(ctx) })
 	workers.Go(func() {
 		if err := f.node.Run(ctx); err != nil {
 			f.log.Error().Err(err).Msg("the fleet is not followed any more; the last epoch stays in force")

@@ -36,6 +36,28 @@ type Affinity struct {
 	Embedded EmbeddedEtcd `yaml:"embedded"`
 	// What the ring is like. All candidates of a fleet have the same here.
 	Ring Ring `yaml:"ring"`
+	// When members are left out of answers, and when sections get more owners. What the process that leads has here counts.
+	Load LoadRules `yaml:"load"`
+}
+
+// LoadRules say what overloaded and hot mean.
+type LoadRules struct {
+	// Requests that wait for a member (in its sidecar, or as its engine reports) above which it is left out; 0: not looked at.
+	Queued int `yaml:"queued"`
+	// Time that the slowest of a hundred reads of a member's sidecar take, above which it is left out; 0: not looked at.
+	Latency config.Duration `yaml:"latency"`
+	// How long a member must be above a limit, or its disk tier failed, before it is left out.
+	After config.Duration `yaml:"after"`
+	// How long it must be below half of all limits before it is asked again.
+	Back config.Duration `yaml:"back"`
+	// The most members that are left out at once, as a fraction of those that do not drain, rounded down.
+	ExcludedShare float64 `yaml:"excluded_share"`
+	// How many times a second the fleet's coordinators must ask about a section for it to be hot; it gets one owner more for each time that. 0: none ever is.
+	HotRate float64 `yaml:"hot_rate"`
+	// The most owners of a hot section.
+	HotOwners int `yaml:"hot_owners"`
+	// How long a hot section must be below half of hot_rate before it has as many owners as any other.
+	HotCool config.Duration `yaml:"hot_cool"`
 }
 
 // Etcd is a cluster of etcd.
@@ -161,6 +183,7 @@ func (c *Config) validateAffinity(f *config.Faults) {
 	}
 	a.Etcd.validate(f)
 	c.validateEmbedded(f)
+	a.Load.validate(f)
 	a.Ring.validate(f, string(a.Zone), a.Worker != "")
 }
 
@@ -227,5 +250,28 @@ func (r *Ring) validate(f *config.Faults, zone string, member bool) {
 	}
 	if member && !known {
 		f.Add("affinity.zone", "%q is none of affinity.ring.zones, which are %q: add it there, for the whole fleet, or correct it", zone, r.Zones)
+	}
+}
+
+func (l *LoadRules) validate(f *config.Faults) {
+	if l.Queued < 0 {
+		f.Add("affinity.load.queued", "%d is negative: 0 does not look at it", l.Queued)
+	}
+	for key, d := range map[string]config.Duration{"after": l.After, "back": l.Back, "hot_cool": l.HotCool} {
+		if d < second || d > 3600*second {
+			f.Add("affinity.load."+key, "%s is outside 1s to 1h: without a pause owners would go to and fro", d)
+		}
+	}
+	if l.Latency == config.Forever {
+		f.Add("affinity.load.latency", "forever is no limit: 0 does not look at it")
+	}
+	if l.ExcludedShare <= 0 || l.ExcludedShare > 0.9 {
+		f.Add("affinity.load.excluded_share", "%v is outside 0.01 to 0.9", l.ExcludedShare)
+	}
+	if l.HotRate < 0 {
+		f.Add("affinity.load.hot_rate", "%v is negative: 0 makes no section hot", l.HotRate)
+	}
+	if l.HotOwners < 1 || l.HotOwners > 64 {
+		f.Add("affinity.load.hot_owners", "%d is outside 1 to 64", l.HotOwners)
 	}
 }
