@@ -19,13 +19,9 @@ func (n *Node) lead(ctx context.Context) error {
 		return err
 	}
 	defer n.revoke(session)
-	election := concurrency.NewElection(session, n.store.key("leader"))
-	if err := election.Campaign(ctx, n.o.Self.Name); err != nil {
-		return fmt.Errorf("membership: no election: %w", err)
-	}
+	n.well("lead")
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer n.leads.Store(false)
 	go func() {
 		defer cancel()
 		select {
@@ -33,6 +29,11 @@ func (n *Node) lead(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
+	election := concurrency.NewElection(session, n.store.key("leader"))
+	if err := election.Campaign(ctx, n.o.Self.Name); err != nil {
+		return fmt.Errorf("membership: no election: %w", err)
+	}
+	defer n.leads.Store(false)
 	n.leads.Store(true)
 	n.o.Log.Info().Msg("elected to edit the ring")
 	t := &term{leads: clientv3.Compare(clientv3.CreateRevision(election.Key()), "=", election.Rev())}
@@ -52,6 +53,10 @@ type term struct {
 	leads clientv3.Cmp
 	// keep is until when nobody is taken out of the ring: a store that knows less than we do has lost its members too, and they need a moment to announce themselves again.
 	keep time.Time
+	// verdicts are on members' loads, cool since when hot sections are not hot any more; ripen is when one of them is to be looked at again, 0: when something changes.
+	verdicts map[string]*verdict
+	cool     map[uint64]time.Time
+	ripen    time.Duration
 }
 
 // editOnce publishes an epoch if the members are others than those of the epoch in force. It gives the revision at which it read the members.
@@ -79,6 +84,14 @@ func (n *Node) editOnce(ctx context.Context, t *term) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	drained, err := n.store.drained(ctx)
+	if err != nil {
+		return 0, err
+	}
+	rates, err := n.store.heats(ctx)
+	if err != nil {
+		return 0, err
+	}
 	for _, name := range bad {
 		n.o.Log.Warn().Str("member", name).Msg("what it announced is no member; it is left out")
 	}
@@ -86,7 +99,12 @@ func (n *Node) editOnce(ctx context.Context, t *term) (int64, error) {
 		t.keep = time.Now().Add(2 * n.o.TTL)
 		n.o.Log.Warn().Uint64("epoch", base.Number()).Msg("etcd has lost the epoch; it gets ours back, and members have time to announce themselves again")
 	}
-	change, worth := n.change(base, members, time.Now().Before(t.keep))
+	change, worth := n.change(base, n.judged(t, base, members, drained), time.Now().Before(t.keep))
+	var cools time.Duration
+	if change.Hot, cools = t.heatUp(n.o.Hotness, base, rates, time.Now()); cools > 0 && (t.ripen == 0 || cools < t.ripen) {
+		t.ripen = cools
+	}
+	worth = worth || len(change.Hot) > 0
 	if !worth && !damaged && ok && base.Number() == p.Number {
 		return revision, nil
 	}
@@ -97,14 +115,30 @@ func (n *Node) editOnce(ctx context.Context, t *term) (int64, error) {
 	return revision, n.store.publish(ctx, next, p, modified, t.leads, n.o.ChunkSize)
 }
 
-// change is what leads from an epoch to these members and our settings. A member that the ring would refuse (a weight of 0, an unknown zone) is left out, so that it does not stop the others.
-func (n *Node) change(base *ring.Epoch, members []ring.Member, keep bool) (c ring.Change, worth bool) {
-	there := map[string]bool{}
+// judged are the members as the ring shall have them: with what operators say of them, and what their load does. One that the ring would refuse (a weight of 0, an unknown zone) is left out, so that it does
+// not stop the others.
+func (n *Node) judged(t *term, base *ring.Epoch, members []record, drained map[string]bool) []ring.Member {
+	fit := members[:0]
 	for _, m := range members {
-		if err := checkMember(n.o.Settings, m); err != nil {
+		if err := checkMember(n.o.Settings, m.Member); err != nil {
 			n.o.Log.Warn().Err(err).Str("member", m.Name).Msg("what it announced does not fit the ring; it is left out")
 			continue
 		}
+		m.Draining = m.Draining || drained[m.Name]
+		fit = append(fit, m)
+	}
+	t.ripen = t.judge(n.o.Overload, base, fit, time.Now())
+	out := make([]ring.Member, len(fit))
+	for i, m := range fit {
+		out[i] = m.Member
+	}
+	return out
+}
+
+// change is what leads from an epoch to these members and our settings.
+func (n *Node) change(base *ring.Epoch, members []ring.Member, keep bool) (c ring.Change, worth bool) {
+	there := map[string]bool{}
+	for _, m := range members {
 		there[m.Name] = true
 		slot, known := base.Find(m.Name)
 		if !known {
@@ -125,25 +159,36 @@ func (n *Node) change(base *ring.Epoch, members []ring.Member, keep bool) (c rin
 	return c, len(c.Join)+len(c.Update)+len(c.Leave) > 0 || c.Settings != nil
 }
 
-// wait returns when a member has announced something, or its lease has ended, after a moment in which others may too; and after a TTL in any case, to see that all is as it should be.
+// wait returns when a member has announced something, its lease has ended, or an operator has said something of it, after a moment in which others may too; and after a TTL in any case, to see that all
+// is as it should be.
 func (n *Node) wait(ctx context.Context, revision int64, t *term) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	watch := n.o.Client.Watch(clientv3.WithRequireLeader(ctx), n.store.key("members", ""), clientv3.WithPrefix(), clientv3.WithRev(revision+1))
+	watch := func(part string) clientv3.WatchChan {
+		return n.o.Client.Watch(clientv3.WithRequireLeader(ctx), n.store.key(part, ""), clientv3.WithPrefix(), clientv3.WithRev(revision+1))
+	}
 	look := n.o.TTL
 	if left := time.Until(t.keep); left > 0 {
 		look = min(look, left)
 	}
+	if t.ripen > 0 {
+		look = min(look, t.ripen)
+	}
+	members, drained, heat := watch("members"), watch("drained"), watch("heat")
+	var r clientv3.WatchResponse
+	var ok bool
 	select {
 	case <-time.After(look):
 		return nil
-	case r, ok := <-watch:
-		if !ok {
-			return errors.New("membership: the watch of members ended")
-		}
-		if err := r.Err(); err != nil {
-			return err
-		}
+	case r, ok = <-members:
+	case r, ok = <-drained:
+	case r, ok = <-heat:
+	}
+	if !ok {
+		return errors.New("membership: the watch of members ended")
+	}
+	if err := r.Err(); err != nil {
+		return err
 	}
 	select {
 	case <-ctx.Done():

@@ -69,10 +69,10 @@ func member(name string) ring.Member {
 	return ring.Member{Name: name, Weight: 1, Sidecar: name + ":4380", Worker: name + ":8080"}
 }
 
-// start runs a node. Its client is silent: etcd goes away here.
+// start runs a node.
 func start(t *testing.T, endpoint string, o Options) *part {
 	t.Helper()
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: time.Second, Logger: zap.NewNop()})
+	client, err := clientv3.New(keepAlive(clientv3.Config{Endpoints: []string{endpoint}}))
 	need(t, err)
 	o.Client, o.TTL, o.Settle, o.ChunkSize = client, time.Second, 10*time.Millisecond, 1024
 	if o.Settings.Partitions == 0 {
@@ -206,9 +206,7 @@ func TestEtcdComesAndGoes(t *testing.T) {
 		t.Error("the epoch went with etcd")
 	}
 	late := start(t, etcd.Endpoint(), Options{File: file})
-	if late.names() != "a b" {
-		t.Errorf("a node that started without etcd has %s", late.names())
-	}
+	agree(t, "a b", late)
 	etcd = startEtcd(t, dir, listen)
 	c := start(t, etcd.Endpoint(), Options{Self: member("c")})
 	agree(t, "a b c", a, b, c, late)
@@ -236,17 +234,76 @@ func TestNameTaken(t *testing.T) {
 	thief := member("a")
 	thief.Sidecar = "elsewhere:4380"
 	second := start(t, etcd.Endpoint(), Options{Self: thief})
-	err := <-second.done
-	second.done <- err
-	if !errors.Is(err, ErrNameTaken) || !strings.Contains(err.Error(), `"a" is the sidecar at "a:4380", and this one is at "elsewhere:4380"`) {
+	eventually(t, "the second is told", func() bool { return second.Trouble() != nil })
+	if err := second.Trouble(); !errors.Is(err, ErrNameTaken) || !strings.Contains(err.Error(), `"a" is the sidecar at "a:4380" beside the worker at "a:8080", and this one is at "elsewhere:4380"`) {
 		t.Errorf("a second sidecar under one name: %v", err)
 	}
-	if a.Epoch().Members()[0].Sidecar != "a:4380" {
+	if a.Epoch().Members()[0].Sidecar != "a:4380" || second.Announced() || !a.Announced() {
 		t.Error("the second took the name")
 	}
+	agree(t, "a", a, second) // it follows all the same
+	second.stop()
 	a.die()
 	again := start(t, etcd.Endpoint(), Options{Self: member("a"), Candidate: true})
 	agree(t, "a", again)
+}
+
+// TestNameFreed: one that waits for a name gets it when the other's lease has ended; so a sidecar may come back at another address.
+func TestNameFreed(t *testing.T) {
+	etcd := startEtcd(t, t.TempDir(), "127.0.0.1:0")
+	a := start(t, etcd.Endpoint(), Options{Self: member("a")})
+	b := start(t, etcd.Endpoint(), Options{Self: member("b"), Candidate: true})
+	agree(t, "a b", a, b)
+	a.die()
+	moved := member("a")
+	moved.Sidecar = "elsewhere:4380"
+	again := start(t, etcd.Endpoint(), Options{Self: moved})
+	eventually(t, "it has the name", func() bool {
+		return again.Announced() && again.Trouble() == nil && b.names() == "a b" && b.Epoch().Members()[0].Sidecar == "elsewhere:4380"
+	})
+}
+
+// TestTwins: two that run under one name with the same addresses do not take it from each other by turns: the one that came later is the member, and the other is told, and comes back when that one goes.
+func TestTwins(t *testing.T) {
+	etcd := startEtcd(t, t.TempDir(), "127.0.0.1:0")
+	a := start(t, etcd.Endpoint(), Options{Self: member("a")})
+	b := start(t, etcd.Endpoint(), Options{Self: member("b"), Candidate: true})
+	agree(t, "a b", a, b)
+	twin := start(t, etcd.Endpoint(), Options{Self: member("a")})
+	eventually(t, "the first is told", func() bool { return errors.Is(a.Trouble(), ErrNameTaken) })
+	number := b.Epoch().Number()
+	eventually(t, "some tries of the first", func() bool { return a.tries.Load() > 3 })
+	if twin.Trouble() != nil || !twin.Announced() || a.Announced() || b.Epoch().Number() != number {
+		t.Errorf("the name goes to and fro: %v, epoch %d after %d", twin.Trouble(), b.Epoch().Number(), number)
+	}
+	twin.stop()
+	eventually(t, "the first is the member again", func() bool { return a.Announced() && a.Trouble() == nil })
+	agree(t, "a b", a, b)
+}
+
+// TestDrain: what an operator says of a member holds while the member comes and goes, until it is taken back.
+func TestDrain(t *testing.T) {
+	etcd := startEtcd(t, t.TempDir(), "127.0.0.1:0")
+	a := start(t, etcd.Endpoint(), Options{Self: member("a"), Candidate: true})
+	b := start(t, etcd.Endpoint(), Options{Self: member("b")})
+	agree(t, "a b", a, b)
+	drains := func(want bool) func() bool {
+		return func() bool {
+			slot, ok := a.Epoch().Find("b")
+			return ok && a.Epoch().Members()[slot].Draining == want
+		}
+	}
+	need(t, a.Drain(t.Context(), "b", false))
+	eventually(t, "b drains", drains(true))
+	b.stop()
+	agree(t, "a", a)
+	b = start(t, etcd.Endpoint(), Options{Self: member("b")})
+	eventually(t, "b is back and drains", drains(true))
+	need(t, b.Drain(t.Context(), "b", true))
+	eventually(t, "b owns its share again", drains(false))
+	if err := a.Drain(t.Context(), "a/b", false); err == nil {
+		t.Error("a name with a slash drains")
+	}
 }
 
 // TestBadRecords: what is no member, or one that the ring refuses, is left out; a pointer or chunks that make no sense leave the last epoch in force.
@@ -288,9 +345,14 @@ func TestFile(t *testing.T) {
 	need(t, err)
 	defer client.Close()
 	need(t, os.WriteFile(name, []byte("ALIOring but not really"), 0o600))
-	n, err := New(Options{Client: client, File: name})
-	if err != nil || n.Epoch() != nil {
-		t.Errorf("%v, %v from a damaged file", n.Epoch(), err)
+	fromFile := func() *ring.Epoch {
+		n, err := New(Options{Client: client, File: name})
+		need(t, err)
+		n.load()
+		return n.Epoch()
+	}
+	if e := fromFile(); e != nil {
+		t.Errorf("%v from a damaged file", e)
 	}
 	if _, err := readFile(name); !errors.Is(err, ring.ErrCorrupt) {
 		t.Errorf("a damaged file: %v", err)
@@ -298,14 +360,14 @@ func TestFile(t *testing.T) {
 	e, err := ring.New(ring.Settings{Partitions: 64})
 	need(t, err)
 	need(t, writeFile(name, e))
-	if n, err := New(Options{Client: client, File: name}); err != nil || n.Epoch().Hash() != e.Hash() {
-		t.Errorf("the file gives another epoch than was written: %v", err)
+	if got := fromFile(); got == nil || got.Hash() != e.Hash() {
+		t.Errorf("the file gives another epoch than was written: %v", got)
 	}
 }
 
 func TestOptions(t *testing.T) {
 	err := Options{Prefix: "x", TTL: time.Millisecond, ChunkSize: 1, Self: ring.Member{Name: "a/b"}}.Validate()
-	for _, want := range []string{"no client", "must end in a slash", "at least 1s", "1 KiB to 1 MiB", "a name has no slash", "weight 0"} {
+	for _, want := range []string{"give a client", "must end in a slash", "at least 1s", "1 KiB to 1 MiB", "a name has no slash", "weight 0"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}

@@ -3,7 +3,6 @@ package membership
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -11,13 +10,12 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/concurrency"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/alio-lake/alio/affinity/ring"
 )
 
-// ErrNameTaken is wrapped by Run's error when another sidecar is a member under our name.
+// ErrNameTaken is wrapped by what Trouble tells when another sidecar is a member under our name.
 var ErrNameTaken = errors.New("the name is taken")
 
 // Node is one process's part in the fleet.
@@ -27,33 +25,68 @@ type Node struct {
 	epoch atomic.Pointer[ring.Epoch]
 	leads atomic.Bool
 
+	announced atomic.Bool
+	tries     atomic.Int64 // of announcing
+	displaced bool         // the record was ours and another process has put its own there; only announce looks
+
 	mu struct {
 		sync.Mutex
-		self    ring.Member
-		changed chan struct{} // closed when the epoch changes
-		told    chan struct{} // closed when self changes
+		trouble   map[string]error // what each task last failed with
+		self      ring.Member
+		load      *Load     // as it was told last
+		loadTold  time.Time // when
+		heat      map[string]float64
+		heated    chan struct{} // closed when heat changes
+		changed   chan struct{} // closed when the epoch changes
+		told      chan struct{} // closed when self changes
+		connected bool
 	}
 }
 
-// New reads the last epoch from the file, if there is one, and starts nothing. A file that cannot be used is an error of its own: the node is there beside it, without an epoch.
+// New makes a Node. It starts nothing.
 func New(o Options) (*Node, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	o = o.withDefaults()
-	n := &Node{o: o, store: store{o.Client, o.Prefix}}
-	n.mu.self, n.mu.changed, n.mu.told = o.Self, make(chan struct{}), make(chan struct{})
-	if o.File == "" {
-		return n, nil
+	n := &Node{o: o, store: store{prefix: o.Prefix}}
+	n.mu.trouble = map[string]error{}
+	n.mu.self, n.mu.changed, n.mu.told, n.mu.heated = o.Self, make(chan struct{}), make(chan struct{}), make(chan struct{})
+	return n, nil
+}
+
+// load takes the epoch from the file, if there is one and no other came first. A file that cannot be used is as none.
+func (n *Node) load() {
+	if n.o.File == "" {
+		return
 	}
-	e, err := readFile(o.File)
-	if e != nil {
-		n.epoch.Store(e)
-	}
+	e, err := readFile(n.o.File)
 	if err != nil {
 		n.o.Log.Warn().Err(err).Msg("the last epoch on disk is of no use; it will come from etcd")
 	}
-	return n, nil
+	if e != nil && n.epoch.CompareAndSwap(nil, e) {
+		n.announceEpoch()
+	}
+}
+
+// keep loads the file, then writes each epoch to it, the newest one only where they come faster than the disk takes them. A disk that hangs holds up nothing but this.
+func (n *Node) keep(ctx context.Context) {
+	n.load()
+	last := n.Epoch()
+	for {
+		changed := n.Changed()
+		if e := n.Epoch(); e != last {
+			last = e
+			if err := writeFile(n.o.File, e); err != nil {
+				n.o.Log.Warn().Err(err).Msg("the epoch is in force and not on disk; a start without etcd would have an older one")
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
 }
 
 // Epoch is the last one known; nil before the first. It never blocks.
@@ -85,48 +118,166 @@ func (n *Node) Announce(m ring.Member) error {
 	return nil
 }
 
-func (n *Node) said() (ring.Member, <-chan struct{}) {
+// Report says how this member fares. It is passed on rounded up to powers of two, and only when that has changed and the last word is a fifth of a TTL old.
+func (n *Node) Report(l Load) {
+	l = l.coarse()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.mu.self, n.mu.told
+	if n.mu.load != nil && *n.mu.load == l || time.Since(n.mu.loadTold) < n.o.TTL/5 {
+		return
+	}
+	n.mu.load, n.mu.loadTold = &l, time.Now()
+	close(n.mu.told)
+	n.mu.told = make(chan struct{})
 }
 
-// Run announces, follows and, for candidates, leads, until the context ends; then it takes the announcement back, so that the others need not wait for the lease. It returns an error only where no
-// waiting helps: the name belongs to another. etcd that is away is waited for.
+func (n *Node) said() (record, <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return record{n.mu.self, n.mu.load}, n.mu.told
+}
+
+// Run announces, follows and, for candidates, leads, until the context ends; then it takes the announcement back, so that the others need not wait for the lease. etcd that is away is waited for, and so
+// is the end of another member with our name: Trouble tells. The error is nil.
 func (n *Node) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return n.again(ctx, "follow", n.follow) })
+	defer n.startKeeping(ctx)()
+	done, ok := n.connect(ctx)
+	if !ok { // told to stop before there was a connection
+		return nil
+	}
+	defer done()
+	g, group := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.again(group, "follow", n.follow) })
+	g.Go(func() error { return n.again(group, "heat", n.heat) })
 	if n.o.Self.Name != "" {
-		g.Go(func() error { return n.again(ctx, "announce", n.announce) })
+		g.Go(func() error { return n.again(group, "announce", n.announce) })
 	}
 	if n.o.Candidate {
-		g.Go(func() error { return n.again(ctx, "lead", n.lead) })
+		g.Go(func() error { return n.again(group, "lead", n.lead) })
 	}
 	return g.Wait()
 }
 
-// again runs f until the context ends, with pauses that grow while it fails.
+// startKeeping begins to keep the epoch on disk. The function that it returns waits for the end of that, but not for a disk that hangs.
+func (n *Node) startKeeping(ctx context.Context) (wait func()) {
+	if n.o.File == "" {
+		return func() {}
+	}
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		n.keep(ctx)
+	}()
+	return func() {
+		select {
+		case <-kept:
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// connect tries to connect until it succeeds; not ok: the context has ended before.
+func (n *Node) connect(ctx context.Context) (done func(), ok bool) {
+	closeClient := func() {}
+	if n.o.Client == nil {
+		err := n.again(ctx, "connect", func(ctx context.Context) (err error) {
+			n.o.Client, closeClient, err = n.o.Connect(ctx)
+			return err
+		})
+		if err != nil || n.o.Client == nil {
+			return nil, false
+		}
+	}
+	n.store.client = n.o.Client
+	n.setConnected(true)
+	return func() {
+		n.setConnected(false)
+		closeClient()
+	}, true
+}
+
+func (n *Node) setConnected(is bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mu.connected = is
+}
+
+// Trouble is what each task of Run last failed with and has not yet got right: connect, follow, announce, lead, heat.
+func (n *Node) Trouble() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var all []error
+	for _, task := range []string{"connect", "follow", "announce", "lead", "heat"} {
+		if err := n.mu.trouble[task]; err != nil {
+			all = append(all, err)
+		}
+	}
+	return errors.Join(all...)
+}
+
+// Announced says whether this node is a member in etcd now, as far as it knows.
+func (n *Node) Announced() bool { return n.announced.Load() }
+
+// trouble notes what a task failed with, or that it is well again (nil). It tells whether that is news.
+func (n *Node) trouble(task string, err error) (news bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before := n.mu.trouble[task]
+	n.mu.trouble[task] = err
+	return (before == nil) != (err == nil)
+}
+
+// well notes that a task works.
+func (n *Node) well(task string) {
+	if n.trouble(task, nil) {
+		n.o.Log.Info().Str("task", task).Msg("etcd answers again")
+	}
+}
+
+// The pauses of again, and how often it repeats itself in the log.
+const (
+	firstPause = 50 * time.Millisecond
+	lastPause  = 2 * time.Second
+	sayAgain   = time.Minute
+)
+
+// again runs f until it returns nil or the context ends, with pauses that grow while it fails.
 func (n *Node) again(ctx context.Context, what string, f func(ctx context.Context) error) error {
-	for pause := 50 * time.Millisecond; ; {
+	var said time.Time
+	for pause := firstPause; ; {
 		began := time.Now()
 		err := f(ctx)
-		if ctx.Err() != nil {
+		if err == nil {
+			n.well(what)
+		}
+		if ctx.Err() != nil || err == nil {
 			return nil
 		}
-		if errors.Is(err, ErrNameTaken) {
-			return err
+		if news := n.trouble(what, err); news || time.Since(said) > sayAgain {
+			said = time.Now()
+			n.say(what, err)
 		}
-		n.o.Log.Warn().Err(err).Str("task", what).Dur("pause", pause).Msg("etcd did not answer or said no; the last epoch stays in force")
-		if time.Since(began) > 10*time.Second {
-			pause = 50 * time.Millisecond
+		switch {
+		case errors.Is(err, ErrNameTaken):
+			pause = n.o.TTL // until its lease has ended, if it is gone
+		case time.Since(began) > 10*time.Second:
+			pause = firstPause
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(pause):
 		}
-		pause = min(2*pause, 2*time.Second)
+		pause = min(2*pause, lastPause)
 	}
+}
+
+func (n *Node) say(what string, err error) {
+	if errors.Is(err, ErrNameTaken) {
+		n.o.Log.Error().Err(err).Str("task", what).Msg("this sidecar is no member of the ring until the other one goes, or one of them gets another name; reads are not affected")
+		return
+	}
+	n.o.Log.Warn().Err(err).Str("task", what).Msg("etcd did not answer or said no; the last epoch stays in force")
 }
 
 // follow takes over each epoch that the pointer names.
@@ -140,6 +291,7 @@ func (n *Node) follow(ctx context.Context) error {
 			return err
 		}
 	}
+	n.well("follow")
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	watch := n.o.Client.Watch(clientv3.WithRequireLeader(ctx), n.store.key("epoch"), clientv3.WithRev(revision+1))
@@ -204,87 +356,14 @@ func (n *Node) take(ctx context.Context, p pointer) error {
 		return err
 	}
 	n.epoch.Store(e)
-	n.mu.Lock()
-	close(n.mu.changed)
-	n.mu.changed = make(chan struct{})
-	n.mu.Unlock()
-	if n.o.File != "" {
-		if err := writeFile(n.o.File, e); err != nil {
-			n.o.Log.Warn().Err(err).Msg("the epoch is in force and not on disk; a start without etcd would have an older one")
-		}
-	}
+	n.announceEpoch()
 	return nil
 }
 
-// announce keeps this member's record under a lease, and takes it back when the context ends.
-func (n *Node) announce(ctx context.Context) error {
-	session, err := n.session(ctx)
-	if err != nil {
-		return err
-	}
-	defer n.revoke(session)
-	for {
-		self, told := n.said()
-		if err := n.put(ctx, self, session.Lease()); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-session.Done():
-			return errors.New("membership: the lease is lost")
-		case <-told:
-		}
-	}
-}
-
-// session makes a lease that is kept alive.
-func (n *Node) session(ctx context.Context) (*concurrency.Session, error) {
-	call, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	lease, err := n.o.Client.Grant(call, int64((n.o.TTL+time.Second-1)/time.Second))
-	if err != nil {
-		return nil, fmt.Errorf("membership: no lease: %w", err)
-	}
-	return concurrency.NewSession(n.o.Client, concurrency.WithLease(lease.ID), concurrency.WithContext(ctx))
-}
-
-// revoke ends a lease, whatever has become of the context that it lived in.
-func (n *Node) revoke(s *concurrency.Session) {
-	s.Orphan()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_, _ = n.o.Client.Revoke(ctx, s.Lease())
-}
-
-// put writes the record, unless another sidecar is a member under this name. One with our own address is what we were before a restart.
-func (n *Node) put(ctx context.Context, self ring.Member, lease clientv3.LeaseID) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	key := n.store.key("members", self.Name)
-	value, err := json.Marshal(self)
-	if err != nil {
-		return err
-	}
-	for {
-		r, err := n.o.Client.Get(ctx, key)
-		if err != nil {
-			return fmt.Errorf("membership: %q cannot announce itself: %w", self.Name, err)
-		}
-		modified := int64(0)
-		if len(r.Kvs) > 0 {
-			var other ring.Member
-			modified = r.Kvs[0].ModRevision
-			if json.Unmarshal(r.Kvs[0].Value, &other) == nil && other.Sidecar != self.Sidecar && clientv3.LeaseID(r.Kvs[0].Lease) != lease {
-				return fmt.Errorf("membership: %w: %q is the sidecar at %q, and this one is at %q: give each its own name", ErrNameTaken, self.Name, other.Sidecar, self.Sidecar)
-			}
-		}
-		done, err := n.o.Client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", modified)).Then(clientv3.OpPut(key, string(value), clientv3.WithLease(lease))).Commit()
-		if err != nil {
-			return fmt.Errorf("membership: %q cannot announce itself: %w", self.Name, err)
-		}
-		if done.Succeeded {
-			return nil
-		}
-	}
+// announceEpoch wakes who waits for another epoch.
+func (n *Node) announceEpoch() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	close(n.mu.changed)
+	n.mu.changed = make(chan struct{})
 }

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,14 +15,20 @@ import (
 
 // Options say who a node is, and where the fleet's state lies.
 type Options struct {
-	Client *clientv3.Client // to etcd; the caller closes it, after Run has returned
-	Prefix string           // of all keys; "/alio/affinity/" by default. Two fleets on one etcd have two
+	// Connect connects to etcd, or starts it; Run calls it until it succeeds, and what it returned beside the client when it ends. See Etcd.Connector and EmbeddedOptions.Connector.
+	Connect func(context.Context) (client *clientv3.Client, done func(), err error)
+	// Client is used in Connect's stead; the caller closes it, after Run has returned.
+	Client *clientv3.Client
+	Prefix string // of all keys; "/alio/affinity/" by default. Two fleets on one etcd have two
 	// Self is announced as a member; one without a name only follows.
 	Self ring.Member
 	// Candidate nodes may be elected to edit the ring. There should be a few.
 	Candidate bool
 	// Settings are those of the ring that a leader edits.
 	Settings ring.Settings
+	// Overload and Hotness are what a leader judges members' loads and sections' heat by.
+	Overload Overload
+	Hotness  Hotness
 	// File keeps the last epoch; "" keeps none.
 	File string
 	// TTL is how long a member that says nothing stays one; 10 s by default, at least 1 s. etcd counts whole seconds.
@@ -46,6 +53,7 @@ func (o Options) withDefaults() Options {
 	if o.ChunkSize == 0 {
 		o.ChunkSize = 512 << 10
 	}
+	o.Overload, o.Hotness = o.Overload.withDefaults(), o.Hotness.withDefaults()
 	return o
 }
 
@@ -58,12 +66,13 @@ func (o Options) Validate() error {
 			faults = append(faults, fmt.Errorf("membership: "+format, args...))
 		}
 	}
-	add(o.Client == nil, "no client to etcd")
+	add((o.Client == nil) == (o.Connect == nil), "give a client to etcd, or what connects to it")
 	add(!strings.HasSuffix(o.Prefix, "/"), "prefix %q: it must end in a slash", o.Prefix)
 	add(o.TTL < time.Second, "ttl %v: give at least 1s", o.TTL)
 	add(o.Settle < 0, "settle %v is negative", o.Settle)
 	add(o.ChunkSize < 1024 || o.ChunkSize > 1<<20, "chunks of %d bytes: give 1 KiB to 1 MiB", o.ChunkSize)
 	add(strings.Contains(o.Self.Name, "/"), "member %q: a name has no slash here", o.Self.Name)
+	faults = append(faults, o.Overload.validate(), o.Hotness.validate())
 	if err := o.Settings.Validate(); err != nil {
 		faults = append(faults, err)
 	} else if o.Self.Name != "" {

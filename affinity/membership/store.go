@@ -16,7 +16,9 @@ import (
 
 // What lies in etcd, below the prefix:
 //
-//	members/<name>          a member, in JSON, under its lease
+//	members/<name>          a member with its load, in JSON, under its lease
+//	heat/<lease>            which sections one process was asked about how often, in JSON, under its lease
+//	drained/<name>          an operator wants this member to own nothing; it stays until taken back, whether the member is there or not
 //	leader/                 the election
 //	epoch                   which epoch is in force: pointer, in JSON. Only a leader writes it, and only while it leads
 //	chunks/<hash>/<number>  the epoch's bytes, as ring.Chunks cuts them; written before the pointer, removed after the next but one
@@ -148,7 +150,7 @@ func (s store) clean(ctx context.Context, p pointer) {
 }
 
 // members reads who has announced itself, and the revision of the store it was read at. What is no member is left out and named in bad.
-func (s store) members(ctx context.Context) (members []ring.Member, bad []string, revision int64, err error) {
+func (s store) members(ctx context.Context) (members []record, bad []string, revision int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	r, err := s.client.Get(ctx, s.key("members", ""), clientv3.WithPrefix())
@@ -157,7 +159,7 @@ func (s store) members(ctx context.Context) (members []ring.Member, bad []string
 	}
 	for _, kv := range r.Kvs {
 		name := strings.TrimPrefix(string(kv.Key), s.key("members", ""))
-		var m ring.Member
+		var m record
 		if json.Unmarshal(kv.Value, &m) != nil || m.Name != name {
 			bad = append(bad, name)
 			continue

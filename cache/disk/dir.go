@@ -22,6 +22,7 @@ const (
 	segmentsDir  = "segments"
 	lostFound    = "lost+found" // mkfs makes it
 	metadataDir  = "metadata"   // sidecar/metadata's, which has a limit of its own
+	affinityDir  = "affinity"   // affinity/membership's: a file of at most a few megabytes, and the data of an embedded etcd
 )
 
 // identity is what makes a directory ours. Clients that read segments themselves compare the id to know that they see the same directory.
@@ -101,7 +102,7 @@ func (t *Tier) checkOwner() (ours bool, err error) {
 		switch e.Name {
 		case identityFile:
 			return true, nil
-		case identityTemp, lockFile, lostFound, metadataDir, punchProbe, probeFile: // what a start that was interrupted, or mkfs, leaves
+		case identityTemp, lockFile, lostFound, metadataDir, affinityDir, punchProbe, probeFile: // what a start that was interrupted, or mkfs, leaves
 		default:
 			foreign = e.Name
 		}
@@ -201,7 +202,7 @@ func (t *Tier) otherBytes(dir string, depth int) int64 {
 	}
 	for _, e := range entries {
 		if e.Dir {
-			if depth < 16 && !(depth == 0 && e.Name == metadataDir) {
+			if depth < 16 && !(depth == 0 && (e.Name == metadataDir || e.Name == affinityDir)) {
 				sum += t.otherBytes(filepath.Join(dir, e.Name), depth+1)
 			}
 			continue

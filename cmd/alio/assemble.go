@@ -43,10 +43,12 @@ type parts struct {
 	tls      *tls.Config    // of the S3 door; nil: plain HTTP
 	rpc      *rpc.Server    // nil: no gRPC door
 	admin    *admin.Server
+	fleet    *fleet // nil: the sidecar belongs to none
 
 	fs          vfs.FS          // of the disk tier
 	s3Address   net.Addr        // that the S3 door listens on; set before a reload can come
 	recoverWait time.Duration   // see the constant
+	leave       func()          // the fleet; set before the doors serve
 	requests    context.Context // of requests at the S3 door; set before it serves
 }
 
@@ -57,8 +59,8 @@ func assemble(cfg *config.Config, log zerolog.Logger) (*parts, error) {
 
 // assembleOn is assemble with the disk tier on another file system: one that fails or hangs.
 func assembleOn(cfg *config.Config, log zerolog.Logger, fsys vfs.FS, wait time.Duration) (*parts, error) {
-	p := &parts{cfg: cfg, log: log, fs: fsys, recoverWait: wait, registry: prometheus.NewRegistry(), state: newState(), reloads: reloads{now: cfg}}
-	for _, step := range []func() error{p.makeProcessMetrics, p.makeMounts, p.makeTier, p.makeMetadata, p.makeCache, p.makeSidecar, p.makeS3, p.makeRPC, p.makeAdmin} {
+	p := &parts{cfg: cfg, log: log, fs: fsys, recoverWait: wait, registry: prometheus.NewRegistry(), state: newState(), reloads: reloads{now: cfg}, leave: func() {}}
+	for _, step := range []func() error{p.makeProcessMetrics, p.makeMounts, p.makeTier, p.makeMetadata, p.makeCache, p.makeSidecar, p.makeS3, p.makeFleet, p.makeRPC, p.makeAdmin} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, p.discard())
 		}
@@ -228,31 +230,47 @@ func serverTLS(t config.TLS, key string) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }
 
-func (p *parts) makeRPC() (err error) {
-	d := p.cfg.Doors.GRPC
-	if !d.On() {
-		return nil
+func (p *parts) makeFleet() (err error) {
+	p.fleet, err = newFleet(p.cfg, p.registry, p.log)
+	if p.fleet != nil && p.tier != nil {
+		p.fleet.disk = p.diskState
 	}
-	tlsConfig, err := serverTLS(d.TLS, "doors.grpc.tls")
-	if err != nil {
-		return err
-	}
-	var users []uint32
-	for _, u := range d.Users {
-		users = append(users, uint32(u)) // in range: Validate has looked
-	}
-	p.rpc, err = rpc.New(rpc.Options{
-		Sidecar: p.sidecar, Cache: p.cache, Users: users, Tokens: grpcTokens(d), TLS: tlsConfig, Shared: d.Shared, ClaimDeadline: d.ClaimDeadline.Std(),
-		Build: thisBuild().String(), Registerer: p.registry, Logger: p.log,
-	})
 	return err
 }
 
+func (p *parts) makeRPC() (err error) {
+	if !p.cfg.Doors.GRPC.On() {
+		return nil
+	}
+	o := rpc.Options{Sidecar: p.sidecar, Cache: p.cache, Registerer: p.registry, Logger: p.log}
+	if p.fleet != nil { // a nil *affinity.Service in the interface would not be nil
+		o.Affinity = p.fleet.service
+	}
+	p.rpc, err = newDoor(p.cfg.Doors.GRPC, o)
+	return err
+}
+
+// newDoor makes a gRPC door as it is configured.
+func newDoor(d config.GRPCDoor, o rpc.Options) (_ *rpc.Server, err error) {
+	if o.TLS, err = serverTLS(d.TLS, "doors.grpc.tls"); err != nil {
+		return nil, err
+	}
+	for _, u := range d.Users {
+		o.Users = append(o.Users, uint32(u)) // in range: Validate has looked
+	}
+	o.Tokens, o.Shared, o.ClaimDeadline, o.Build = grpcTokens(d), d.Shared, d.ClaimDeadline.Std(), thisBuild().String()
+	return rpc.New(o)
+}
+
 func (p *parts) makeAdmin() (err error) {
-	p.admin, err = admin.New(admin.Options{
+	o := admin.Options{
 		Gatherer: p.gatherer(), Ready: p.state.notReady, Status: p.status, Reload: func() (any, error) { return p.reload() },
 		Mounts: func(ctx context.Context, ask bool) any { return p.mountStates(ctx, ask) }, Title: thisBuild().String(), Pprof: p.cfg.Admin.Pprof,
 		Grace: time.Second, Logger: p.log,
-	})
+	}
+	if p.fleet != nil {
+		o.API = p.fleet.service.Handler()
+	}
+	p.admin, err = admin.New(o)
 	return err
 }

@@ -56,6 +56,7 @@ func (p *parts) serve(ctx context.Context, l listeners) error {
 	}
 	<-failed.Done() // or ctx is
 	p.state.set(shuttingDown)
+	p.leave() // at once: nobody else should be sent here
 	p.notify("STOPPING=1")
 	p.log.Info().Stringer("grace", p.cfg.ShutdownGrace).Msg("shutting down; requests under way may finish")
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.ShutdownGrace.Std())

@@ -97,7 +97,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, cmd.CommandPath()} })
-	root.AddCommand(newSidecarCommand(stderr), newLsCommand(), newStatCommand(), newCatCommand(), newMountCommand(), newBenchCommand(), newVersionCommand())
+	root.AddCommand(newSidecarCommand(stderr), newLsCommand(), newStatCommand(), newCatCommand(), newMountCommand(), newAffinityCommand(stderr), newRingCommand(), newBenchCommand(), newVersionCommand())
 	return root
 }
 

@@ -116,7 +116,7 @@ func (p *parts) swap(next *config.Config, made *mounts, rules []freshness.Rule) 
 // effective is what can be in force without a restart: what is said, with the rest as it is now.
 func (p *parts) effective(said *config.Config, report *reloadReport) *config.Config {
 	now, next := p.reloads.now, *said
-	next.Cache, next.Admin, next.Log, next.ShutdownGrace = now.Cache, now.Admin, now.Log, now.ShutdownGrace
+	next.Cache, next.Affinity, next.Admin, next.Log, next.ShutdownGrace = now.Cache, now.Affinity, now.Admin, now.Log, now.ShutdownGrace
 	next.Doors = now.Doors
 	next.Doors.S3.Credentials, next.Doors.GRPC.Tokens = said.Doors.S3.Credentials, said.Doors.GRPC.Tokens
 	report.NeedsRestart = differing("", reflect.ValueOf(*said), reflect.ValueOf(next))

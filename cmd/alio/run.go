@@ -51,6 +51,8 @@ func (p *parts) run(ctx context.Context, l listeners) error {
 	}()
 	var workers sync.WaitGroup
 	p.hangups(adminCtx, &workers)
+	fleetCtx, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
 	tierCtx, stopTier := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTier()
 	waitUntil := time.Now().Add(p.recoverWait)
@@ -60,11 +62,14 @@ func (p *parts) run(ctx context.Context, l listeners) error {
 	}
 	workers.Go(func() { _ = p.cache.Run(tierCtx) }) // closeTiers tells what is wrong
 	if err == nil {
+		p.fleet.run(fleetCtx, &workers)
+		p.leave = leave
 		err = p.serve(ctx, l)
 	} else {
 		l.closeDoors()
 	}
 	err = errors.Join(err, p.closeTiers())
+	leave()
 	stopTier()
 	stopAdmin()
 	workers.Wait()

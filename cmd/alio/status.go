@@ -25,7 +25,8 @@ type status struct {
 	Metadata      any            `json:"metadata,omitempty"` // absent: kept in memory only
 	Sidecar       sidecar.Status `json:"sidecar"`
 	Mounts        []mountState   `json:"mounts"`
-	Reload        *reloadReport  `json:"reload,omitempty"` // the last one; absent: there was none
+	Affinity      *fleetStatus   `json:"affinity,omitempty"` // absent: the sidecar belongs to no fleet
+	Reload        *reloadReport  `json:"reload,omitempty"`   // the last one; absent: there was none
 }
 
 // reads is what clients were served since the start, in bytes.
@@ -65,7 +66,7 @@ func (p *parts) status() any {
 	s := status{
 		Build: thisBuild(), Started: p.state.started.UTC().Truncate(time.Second), UptimeSeconds: time.Since(p.state.started).Seconds(),
 		Addresses: *p.state.addresses.Load(), Reads: p.readFigures(), Cache: snake(reflect.ValueOf(p.cache.Stats())), Sidecar: p.sidecar.Status(),
-		Mounts: p.mountStates(context.Background(), false), Reload: p.lastReload(),
+		Mounts: p.mountStates(context.Background(), false), Affinity: p.fleet.status(), Reload: p.lastReload(),
 	}
 	if err := p.state.notReady(); err != nil {
 		s.NotReady = err.Error()

@@ -34,6 +34,7 @@ var Imports = []Allowance{
 	{[]string{"affinity/ring"}, nil},
 	{[]string{"affinity/ring/engines"}, []string{"affinity/ring"}},
 	{[]string{"affinity/membership"}, []string{"affinity/ring", "internal/*"}},
+	{[]string{"affinity", "affinity/follow"}, []string{"affinity/ring", "api/*"}},
 	{[]string{"sidecar"}, []string{"cache", "formats", "origin", "sidecar/freshness"}},
 	{[]string{"sidecar/namespace"}, []string{"origin", "internal/*"}},
 	{[]string{"sidecar/freshness"}, []string{"formats", "internal/*"}},

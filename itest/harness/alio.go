@@ -304,6 +304,9 @@ func (a *Alio) Output() string {
 	return a.proc.Tail(8000)
 }
 
+// Socket is the path of the gRPC door's socket; "" if there is none.
+func (a *Alio) Socket() string { return a.opts.Socket }
+
 // PID is the sidecar's process id.
 func (a *Alio) PID() int { return a.proc.PID() }
 

@@ -30,6 +30,8 @@ type Options struct {
 	Reload func() (any, error)
 	// Mounts returns what /mounts prints as JSON; ask says whether each origin is asked if it answers. nil: there is no such page. Called in parallel.
 	Mounts func(ctx context.Context, ask bool) any
+	// API answers what is below /v1/; nil: there is nothing. Called in parallel, and must not block.
+	API http.Handler
 	// Title stands on the page at /, such as "alio sidecar v1.0".
 	Title string
 	// Pprof serves /debug/pprof/.
@@ -79,6 +81,9 @@ func New(opts Options) (*Server, error) {
 	s.mux.HandleFunc("GET /{$}", s.page)
 	if opts.Mounts != nil {
 		s.mux.HandleFunc("GET /mounts", s.mounts)
+	}
+	if opts.API != nil {
+		s.mux.Handle("/v1/", opts.API)
 	}
 	if opts.Reload != nil { // no page that an operator's browser has open elsewhere may do this
 		s.mux.Handle("POST /reload", http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.reload)))

@@ -19,6 +19,8 @@ type Config struct {
 	Freshness Freshness `yaml:"freshness"`
 	// Where clients come in.
 	Doors Doors `yaml:"doors"`
+	// The fleet that this sidecar belongs to.
+	Affinity Affinity `yaml:"affinity"`
 	// Metrics, health and status over HTTP.
 	Admin Admin `yaml:"admin"`
 	// Logging, to standard error.
@@ -205,6 +207,9 @@ type Log struct {
 const (
 	DefaultS3Listen    = "127.0.0.1:9480"
 	DefaultAdminListen = "127.0.0.1:9481"
+
+	DefaultAffinityListen = "127.0.0.1:9483" // the admin server of alio affinity
+	DefaultEtcdListen     = "127.0.0.1:2379" // the embedded etcd of alio affinity
 )
 
 // Default returns a Config with every default and no mounts.
@@ -223,7 +228,10 @@ func Default() *Config {
 			FirstReadMemory: 64 * config.MiB,
 			ReadDeadline:    500 * millisecond,
 		},
-		Doors:         Doors{S3: S3Door{Listen: DefaultS3Listen}, GRPC: GRPCDoor{ClaimDeadline: 10 * second}},
+		Doors: Doors{S3: S3Door{Listen: DefaultS3Listen}, GRPC: GRPCDoor{ClaimDeadline: 10 * second}},
+		Affinity: Affinity{Candidate: true, Lease: 10 * second, Etcd: Etcd{Prefix: "/alio/affinity/"},
+			Ring: Ring{Owners: 3, Bound: 0.05, SectionSize: 256 * config.MiB, Partitions: 4096},
+			Load: LoadRules{After: 10 * second, Back: 30 * second, ExcludedShare: 0.34, HotRate: 50, HotOwners: 8, HotCool: 60 * second}},
 		Admin:         Admin{Listen: DefaultAdminListen},
 		Log:           Log{Level: "info"},
 		ShutdownGrace: 10 * second,

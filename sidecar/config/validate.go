@@ -30,22 +30,44 @@ func (c *Config) Validate() config.Faults {
 		r.validate(&f, fmt.Sprintf("freshness.rules[%d]", i))
 	}
 	c.Doors.S3.validate(&f, c.Mounts)
-	c.Doors.GRPC.validate(&f)
-	if wide := validateListen(&f, "admin.listen", c.Admin.Listen); wide && c.Admin.Pprof {
-		f.Add("admin.pprof", "shows the memory of the process, and %s is reachable from other machines: turn it off, or listen on %s", c.Admin.Listen, DefaultAdminListen)
-	}
 	if c.Admin.Listen == c.Doors.S3.Listen && !strings.HasSuffix(c.Admin.Listen, ":0") {
 		f.Add("admin.listen", "is the same address as doors.s3.listen (%s): give each its own port", c.Admin.Listen)
 	}
-	if at := c.Doors.GRPC.Listen; at != "" && !strings.HasSuffix(at, ":0") && (at == c.Doors.S3.Listen || at == c.Admin.Listen) {
+	if at := c.Doors.GRPC.Listen; at != "" && !strings.HasSuffix(at, ":0") && at == c.Doors.S3.Listen {
 		f.Add("doors.grpc.listen", "is the same address as another server's (%s): give each its own port", at)
 	}
-	oneOf(&f, "log.level", c.Log.Level, "debug", "info", "warn", "error")
-	oneOf(&f, "log.format", c.Log.Format, "", "json", "console")
+	c.validateRest(&f)
+	return f
+}
+
+// ValidateAffinity is Validate for a process that is no cache and only serves affinity: of mounts, cache, freshness and the S3 endpoint nothing is asked.
+func (c *Config) ValidateAffinity() config.Faults {
+	var f config.Faults
+	if !c.Affinity.On() {
+		f.Add("affinity.embedded.listen", "is missing, and affinity.etcd.endpoints too: the service needs an etcd, inside the process or outside")
+	}
+	if c.Affinity.Worker != "" {
+		f.Add("affinity.worker", "is set, and this process is no sidecar: members are the sidecars beside the workers")
+	}
+	c.validateRest(&f)
+	return f
+}
+
+// validateRest looks at what all kinds of process have.
+func (c *Config) validateRest(f *config.Faults) {
+	c.Doors.GRPC.validate(f)
+	c.validateAffinity(f)
+	if wide := validateListen(f, "admin.listen", c.Admin.Listen); wide && c.Admin.Pprof {
+		f.Add("admin.pprof", "shows the memory of the process, and %s is reachable from other machines: turn it off, or listen on %s", c.Admin.Listen, DefaultAdminListen)
+	}
+	if at := c.Doors.GRPC.Listen; at != "" && !strings.HasSuffix(at, ":0") && at == c.Admin.Listen {
+		f.Add("doors.grpc.listen", "is the same address as another server's (%s): give each its own port", at)
+	}
+	oneOf(f, "log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf(f, "log.format", c.Log.Format, "", "json", "console")
 	if c.ShutdownGrace == config.Forever {
 		f.Add("shutdown_grace", "forever would never stop: give a duration, such as 10s")
 	}
-	return f
 }
 
 func oneOf(f *config.Faults, path, value string, allowed ...string) {

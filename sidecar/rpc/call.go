@@ -43,9 +43,14 @@ type callKey struct{}
 
 // methodOf numbers a full method name, "/alio.v1.Sidecar/Open".
 func methodOf(full string) int {
+	begin, end := 0, assignMethod
 	name, ok := strings.CutPrefix(full, "/"+apiv1.Sidecar_ServiceDesc.ServiceName+"/")
-	for i := range otherMethod {
-		if ok && strings.EqualFold(name, methods[i]) {
+	if !ok {
+		name, ok = strings.CutPrefix(full, "/"+apiv1.Affinity_ServiceDesc.ServiceName+"/")
+		begin, end = assignMethod, otherMethod
+	}
+	for i := begin; ok && i < end; i++ {
+		if strings.EqualFold(name, methods[i]) {
 			return i
 		}
 	}
@@ -125,15 +130,37 @@ func (s *Server) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, ha
 	return reply, nil
 }
 
-// stream stands around Read and what is no method at all.
+// stream stands around Read, Watch and what is no method at all.
 func (s *Server) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	x := callOf(ss.Context())
 	x.begin()
+	if x.method == watchMethod { // it would last as long as the process
+		ctx, cancel := context.WithCancel(ss.Context())
+		defer cancel()
+		defer context.AfterFunc(s.ending, cancel)()
+		ss = watching{ss, ctx, x}
+	}
 	_, err := s.guarded(ss.Context(), x, func() (any, error) { return nil, handler(srv, ss) })
 	st := toStatus(ss.Context(), err)
 	x.end(st.Code())()
 	return st.Err()
 }
+
+// watching is a stream with a context of its own.
+type watching struct {
+	grpc.ServerStream
+	ctx  context.Context
+	call *call
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (w watching) RecvMsg(m any) error {
+	defer w.call.received()
+	return w.ServerStream.RecvMsg(m)
+}
+
+// Context implements grpc.ServerStream.
+func (w watching) Context() context.Context { return w.ctx }
 
 // guarded turns a panic into an error of that call alone.
 func (s *Server) guarded(ctx context.Context, x *call, f func() (any, error)) (reply any, err error) {
@@ -154,5 +181,8 @@ func (s *Server) panicked(what string, p any) error {
 // unknown answers what this sidecar does not speak.
 func (s *Server) unknown(_ any, ss grpc.ServerStream) error {
 	name, _ := grpc.MethodFromServerStream(ss)
+	if methodOf(name) >= assignMethod && methodOf(name) < otherMethod {
+		return status.Error(codes.Unimplemented, "this sidecar belongs to no fleet: set affinity in its configuration, or choose by yourself")
+	}
 	return status.Errorf(codes.Unimplemented, "this sidecar speaks %s and has no %.200s: use a client of that version", apiv1.Sidecar_ServiceDesc.ServiceName, strings.ToValidUTF8(name, "?"))
 }

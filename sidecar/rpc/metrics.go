@@ -9,9 +9,13 @@ import (
 )
 
 // methods are what alio_rpc_requests_total tells apart; the last stands for every other.
-var methods = [...]string{"status", "stat", "list", "open", "read", "put", "prefetch", "invalidate", "other"}
+var methods = [...]string{"status", "stat", "list", "open", "read", "put", "prefetch", "invalidate", "assign", "watch", "report", "other"}
 
-const otherMethod = len(methods) - 1
+const (
+	otherMethod  = len(methods) - 1
+	assignMethod = otherMethod - 3 // the first of the affinity service's
+	watchMethod  = otherMethod - 2
+)
 
 // unread as a code: the request never came whole.
 const unread = 17

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	apiv1 "github.com/alio-lake/alio/api/v1"
 	"github.com/alio-lake/alio/cache"
 	"github.com/alio-lake/alio/sidecar"
 )
@@ -41,10 +42,12 @@ func (t Token) String() string { return "token " + t.Name }
 // GoString shows no secret either.
 func (t Token) GoString() string { return t.String() }
 
-// Options configure a Server. Sidecar and Cache are required; the zero of everything else means its default.
+// Options configure a Server. Sidecar and Cache are required, or Affinity; the zero of everything else means its default.
 type Options struct {
-	Sidecar *sidecar.Sidecar
-	Cache   *cache.Cache
+	// Affinity is served beside the sidecar, or alone; nil: it is not. Any client that may come in may ask it.
+	Affinity apiv1.AffinityServer
+	Sidecar  *sidecar.Sidecar
+	Cache    *cache.Cache
 	// Places tells where pages lie on disk. nil: what the cache's disk tier offers, if it does.
 	Places cache.Places
 
@@ -132,8 +135,8 @@ func (o Options) Validate() error {
 			faults = append(faults, fmt.Errorf("rpc: "+format, args...))
 		}
 	}
-	fault(o.Sidecar == nil, "no sidecar")
-	fault(o.Cache == nil, "no page cache")
+	fault(o.Sidecar == nil && o.Affinity == nil, "no sidecar")
+	fault(o.Cache == nil && o.Sidecar != nil, "no page cache")
 	for _, n := range []struct {
 		name  string
 		value int64

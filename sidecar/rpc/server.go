@@ -37,7 +37,9 @@ type Server struct {
 	closing     sync.Once
 	graceful    sync.Once
 	stopped     atomic.Bool
-	drained     chan struct{} // closed when GracefulStop has returned
+	drained     chan struct{}   // closed when GracefulStop has returned
+	ending      context.Context // of calls that last until somebody ends them; ended by Shutdown and Close
+	end         context.CancelFunc
 }
 
 // Limits that nobody needs to set.
@@ -64,6 +66,7 @@ func New(o Options) (*Server, error) {
 		opts: o, process: binary.LittleEndian.Uint64(random[:]), users: allowedUsers(o.Users),
 		sending: semaphore.NewWeighted(o.SendMemory), helpers: make(chan struct{}, openHelpers), drained: make(chan struct{}),
 	}
+	s.ending, s.end = context.WithCancel(context.Background())
 	s.claims = newClaims(o.ClaimDeadline, o.ClaimPages)
 	s.prefetch = newPrefetcher(s)
 	s.setAccounts(o.Tokens)
@@ -81,7 +84,12 @@ func New(o Options) (*Server, error) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
 	)
-	apiv1.RegisterSidecarServer(s.grpc, &service{s: s})
+	if o.Sidecar != nil {
+		apiv1.RegisterSidecarServer(s.grpc, &service{s: s})
+	}
+	if o.Affinity != nil {
+		apiv1.RegisterAffinityServer(s.grpc, o.Affinity)
+	}
 	return s, nil
 }
 
@@ -142,6 +150,7 @@ func (s *Server) Run(ctx context.Context, grace time.Duration, lns ...net.Listen
 // called twice.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopped.Store(true)
+	s.end()
 	s.prefetch.stop()
 	s.graceful.Do(func() {
 		go func() {
@@ -161,6 +170,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // Close cuts every connection and waits until nothing of the server runs any more. It may be called twice, and after a failed start.
 func (s *Server) Close() error {
 	s.stopped.Store(true)
+	s.end()
 	s.closing.Do(func() {
 		s.prefetch.stop()
 		s.grpc.Stop()

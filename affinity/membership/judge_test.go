@@ -1,0 +1,164 @@
+package membership
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/alio-lake/alio/affinity/ring"
+)
+
+func epochOf(t *testing.T, n int) (*ring.Epoch, []record) {
+	t.Helper()
+	e, err := ring.New(ring.Settings{Partitions: 256})
+	need(t, err)
+	var c ring.Change
+	var records []record
+	for i := range n {
+		m := member(fmt.Sprintf("w%02d", i))
+		c.Join = append(c.Join, m)
+		records = append(records, record{Member: m})
+	}
+	e, err = e.Apply(c)
+	need(t, err)
+	return e, records
+}
+
+func excluded(records []record) (names string) {
+	for _, r := range records {
+		if r.Excluded {
+			names += r.Name + " "
+		}
+	}
+	return names
+}
+
+// TestJudge: who is over a limit for long enough is left out, and asked again when it has been well under it for long enough; a load in between changes nothing, nor does one that comes and goes; and never
+// more than the share are left out.
+func TestJudge(t *testing.T) {
+	e, records := epochOf(t, 6)
+	o := Overload{Queued: 100, Latency: time.Second, After: 10 * time.Second, Back: 30 * time.Second, Share: 0.34}
+	now, x := time.Now(), &term{}
+	for step, c := range []struct {
+		after time.Duration
+		loads map[int]Load
+		want  string
+		next  time.Duration
+	}{
+		{0, map[int]Load{1: {Queued: 128}}, "", 10 * time.Second},
+		{9 * time.Second, nil, "", time.Second},
+		{time.Second, nil, "w01 ", 0},
+		{time.Second, map[int]Load{1: {Queued: 64}}, "w01 ", 0},
+		{time.Minute, nil, "w01 ", 0}, // neither over nor well under
+		{0, map[int]Load{1: {Queued: 32}}, "w01 ", 30 * time.Second},
+		{20 * time.Second, map[int]Load{1: {Queued: 64}}, "w01 ", 0},
+		{time.Second, map[int]Load{1: {Queued: 32}}, "w01 ", 30 * time.Second}, // from the beginning
+		{30 * time.Second, nil, "", 0},
+		{time.Second, map[int]Load{2: {LatencyUS: 2 << 20}, 3: {Disk: DiskFailed}}, "", 10 * time.Second},
+		{time.Second, map[int]Load{4: {Queued: 999}, 5: {Disk: DiskDegraded}}, "", 9 * time.Second},
+		{30 * time.Second, nil, "w02 w03 ", 0}, // two of six: w04 came later
+		{30 * time.Second, map[int]Load{2: {}}, "w02 w03 ", 30 * time.Second},
+		{30 * time.Second, nil, "w03 w04 ", 0},
+	} {
+		now = now.Add(c.after)
+		for i, l := range c.loads {
+			records[i].Load = &l
+		}
+		next := x.judge(o, e, records, now)
+		if got := excluded(records); got != c.want || c.next != 0 && next != c.next {
+			t.Errorf("step %d: left out %q, want %q; asked again in %v, want %v", step, got, c.want, next, c.next)
+		}
+	}
+}
+
+// TestJudgeInherits: a leader that comes new takes over who is left out, and gives each its time.
+func TestJudgeInherits(t *testing.T) {
+	e, records := epochOf(t, 3)
+	m := records[1].Member
+	m.Excluded = true
+	e, err := e.Apply(ring.Change{Update: []ring.Member{m}})
+	need(t, err)
+	o, now, next := Overload{Queued: 10}.withDefaults(), time.Now(), &term{}
+	next.judge(o, e, records, now)
+	if got := excluded(records); got != "w01 " {
+		t.Errorf("left out: %q", got)
+	}
+	next.judge(o, e, records, now.Add(o.Back))
+	if got := excluded(records); got != "" {
+		t.Errorf("left out after it was well for long enough: %q", got)
+	}
+	alone := &term{}
+	e, two := epochOf(t, 2)
+	two[0].Load, two[1].Load = &Load{Disk: DiskFailed}, &Load{Disk: DiskFailed}
+	alone.judge(o, e, two, now)
+	alone.judge(o, e, two, now.Add(time.Hour))
+	if got := excluded(two); got != "" {
+		t.Errorf("of two members, both sick, are left out: %q", got)
+	}
+}
+
+// TestHeatUp: sections that are asked about often get owners by their rate, the hottest first and no more than so many; they lose them when they have been cool for long enough.
+func TestHeatUp(t *testing.T) {
+	e, _ := epochOf(t, 9)
+	h := Hotness{Rate: 10, Owners: 4, Cool: time.Minute, Most: 2}
+	now, x := time.Now(), &term{}
+	for step, c := range []struct {
+		after time.Duration
+		rates map[uint64]float64
+		want  string
+	}{
+		{0, map[uint64]float64{1: 9, 2: 10, 3: 500, 4: 11}, "[{3 4} {4 2}]"},
+		{0, map[uint64]float64{3: 500, 4: 35}, "[{4 4}]"},
+		{time.Hour, map[uint64]float64{3: 5, 4: 5}, "[]"},
+		{time.Hour, map[uint64]float64{3: 5}, "[]"},
+		{59 * time.Second, map[uint64]float64{3: 6, 4: 5}, "[]"}, // just in time
+		{time.Second, map[uint64]float64{3: 1}, "[]"},
+		{time.Minute, map[uint64]float64{7: 70}, "[{3 0} {4 0} {7 4}]"},
+	} {
+		now = now.Add(c.after)
+		changes, _ := x.heatUp(h, e, c.rates, now)
+		if len(changes) > 1 && changes[0].Key > changes[1].Key && changes[0].Owners == 0 {
+			changes[0], changes[1] = changes[1], changes[0]
+		}
+		if got := fmt.Sprint(changes); got != c.want {
+			t.Errorf("step %d: %s, want %s", step, got, c.want)
+		}
+		var err error
+		e, err = e.Apply(ring.Change{Hot: changes})
+		need(t, err)
+	}
+}
+
+// TestLoadInTheEpoch: what a member reports, and what coordinators ask about, is in the epoch that all have.
+func TestLoadInTheEpoch(t *testing.T) {
+	etcd := startEtcd(t, t.TempDir(), "127.0.0.1:0")
+	rules := Options{Overload: Overload{Queued: 100, After: 50 * time.Millisecond, Back: 50 * time.Millisecond}, Hotness: Hotness{Rate: 10, Cool: 50 * time.Millisecond}}
+	with := func(name string, candidate bool) Options {
+		o := rules
+		o.Self, o.Candidate = member(name), candidate
+		return o
+	}
+	a, b, c := start(t, etcd.Endpoint(), with("a", true)), start(t, etcd.Endpoint(), with("b", false)), start(t, etcd.Endpoint(), with("c", false))
+	agree(t, "a b c", a, b, c)
+	left := func() string {
+		out := ""
+		for _, m := range b.Epoch().Members() {
+			if m.Excluded {
+				out += m.Name
+			}
+		}
+		return out
+	}
+	report := func(p *part, queued int, want string) {
+		t.Helper()
+		eventually(t, "left out: "+want, func() bool { p.Report(Load{Queued: queued}); return left() == want })
+	}
+	report(c, 1000, "c")
+	report(c, 0, "")
+	b.Heat(map[uint64]float64{42: 6, 43: 1})
+	c.Heat(map[uint64]float64{42: 6})
+	eventually(t, "section 42 is hot", func() bool { h := c.Epoch().Hot(); return len(h) == 1 && h[0] == ring.Hot{Key: 42, Owners: 2} })
+	c.Heat(nil)
+	b.Heat(nil)
+	eventually(t, "no section is hot", func() bool { return len(c.Epoch().Hot()) == 0 })
+}
