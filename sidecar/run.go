@@ -197,7 +197,10 @@ func (r *reading) adopt(ctx context.Context, obj *origin.Object, run *run) {
 	}
 	layout, ok := r.s.known(ctx, obj)
 	if !ok && run.end() == obj.Size {
-		layout, ok = r.s.derive(ctx, obj, run)
+		// Kept only when the pages are there: who finds it looks for them at once.
+		if layout, ok = r.s.workOut(ctx, obj, run); ok {
+			defer func() { r.s.layouts.put(layoutID(obj), layout) }()
+		}
 	}
 	if r.beyond > 0 {
 		cut := layout

@@ -1,4 +1,5 @@
-// Package glob matches paths against the patterns of rules: over "mount/path", * and ? stay within a path component, ** crosses them.
+// Package glob matches paths against the patterns of rules: over "mount/path", * and ? stay within a path component, ** crosses them. It knows no braces, no
+// classes and no escapes: every other character stands for itself. Start at Compile.
 package glob
 
 import (

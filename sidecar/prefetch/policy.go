@@ -142,6 +142,9 @@ func (p *Policy) Mode(mount, path string) Mode {
 	return p.settings.Mode
 }
 
+// Settings are what is in force, with the defaults.
+func (p *Policy) Settings() Settings { return p.settings }
+
 // Requests is how many requests may be under way at once.
 func (p *Policy) Requests() int { return p.settings.Requests }
 
