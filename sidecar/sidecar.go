@@ -29,15 +29,15 @@ const (
 // Pages is what the sidecar needs of the page cache. *cache.Cache is one.
 type Pages interface {
 	Open(ctx context.Context, r cache.Request) (*cache.Reader, error)
-	Offer(obj *origin.Object, layout cache.Layout, off int64, data []byte)
 	Lookup(ctx context.Context, obj *origin.Object, off, length int64) (cache.Buf, bool)
 	Resident(obj *origin.Object, layout cache.Layout, off, length int64) bool
 	Hits
-	Aheads
+	Gifts
 }
 
-// Aheads is the part of a page cache that prefetches need.
-type Aheads interface {
+// Gifts are the parts of a page cache that bring it pages that no reader of it has asked for.
+type Gifts interface {
+	Offer(obj *origin.Object, layout cache.Layout, off int64, data []byte)
 	Ahead(ctx context.Context, r cache.Request, claim func(*cache.Page) bool, ended func(*cache.Page, cache.AheadOutcome)) (next int64, err error)
 }
 

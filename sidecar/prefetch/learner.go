@@ -94,8 +94,8 @@ func (l *Learner) Read(root, id string, size, off, n int64) (f *File, look bool)
 	}
 	t.files = append(t.files, f)
 	l.weighLocked(f)
-	l.noteLocked(f, off, off+n)
 	l.trimLocked(f)
+	l.noteLocked(f, off, off+n)
 	return f, true
 }
 
@@ -132,6 +132,7 @@ func (l *Learner) noteLocked(f *File, start, end int64) {
 	kept := append([]formats.Extent{{Start: start, End: end}}, f.ranges[j:]...)
 	f.ranges = append(f.ranges[:i], kept...)
 	l.weighLocked(f)
+	l.trimLocked(f)
 }
 
 func (l *Learner) weighLocked(f *File) {
