@@ -61,8 +61,9 @@ type job struct {
 	cancel context.CancelFunc
 }
 
-func newAhead(s *Sidecar) *ahead {
+func newAhead(s *Sidecar, policy *prefetch.Policy) *ahead {
 	a := &ahead{s: s, learner: prefetch.NewLearner(prefetch.DefaultMemory, time.Now), ledger: prefetch.NewLedger(time.Now)}
+	a.policy.Store(policy)
 	a.metrics = prefetch.NewMetrics(a.ledger, a.learner)
 	a.ctx, a.quit = context.WithCancel(context.Background())
 	a.mu.known, a.mu.active, a.mu.requests = make(map[string]struct{}), make(map[*job]struct{}), make(map[*mounted]int)

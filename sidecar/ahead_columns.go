@@ -21,6 +21,9 @@ type aheadFile struct {
 	more  atomic.Bool // there was no room for all that is wanted
 }
 
+// maxServing is the most pages of one read for which it is looked whether they were fetched ahead of it: more than may be ahead of all readers by default.
+const maxServing = 4096
+
 // serving is called when a read of n bytes at off is about to be served, before any of its pages is looked up.
 func (a *ahead) serving(ctx context.Context, obj *origin.Object, off, n int64) {
 	if n = min(n, obj.Settled()-off); a.ledger.Empty() || obj.Version == "" || n <= 0 {
@@ -34,7 +37,7 @@ func (a *ahead) serving(ctx context.Context, obj *origin.Object, off, n int64) {
 	if err != nil {
 		return
 	}
-	for at := off; at < off+n; {
+	for at, left := off, maxServing; at < off+n && left > 0; left-- {
 		p, err := view.PageAt(at)
 		if err != nil {
 			return

@@ -84,7 +84,10 @@ func (a *ahead) file(ctx context.Context, j *job, step formats.Step, owner prefe
 		a.missing(ctx, j, &known, owner, depth)
 		return
 	}
-	if !a.policy.Load().Pay(min(r.req.Length, 64<<10)) {
+	if ok && !step.Maybe {
+		return // it is known that there is none
+	}
+	if !a.policy.Load().Pay(1) { // what it costs is known when it has come
 		a.metrics.Refused[prefetch.RefusedBandwidth].Add(1)
 		return
 	}

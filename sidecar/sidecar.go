@@ -162,13 +162,17 @@ func New(opts Options) (*Sidecar, error) {
 	s.budget = semaphore.NewWeighted(opts.RunMemory)
 	s.lists = freshness.NewBook(freshness.Options[origin.Listing]{
 		Limit: opts.MetadataMemory / 4, Weigh: weighListing, Keep: keep})
-	s.ahead = newAhead(s)
+	policy, err := prefetch.NewPolicy(opts.Prefetch)
+	if err != nil {
+		return nil, fmt.Errorf("sidecar: %w", err)
+	}
+	s.ahead = newAhead(s, policy)
 	if opts.Registerer != nil {
 		if err := opts.Registerer.Register(s.ahead.metrics); err != nil {
 			return nil, fmt.Errorf("sidecar: metrics of prefetches: %w", err)
 		}
 	}
-	return s, s.SetPrefetch(opts.Prefetch)
+	return s, nil
 }
 
 // SetPrefetch puts other settings in force. What was begun and is not allowed any more is given up. With an error nothing changes.
