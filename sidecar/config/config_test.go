@@ -69,11 +69,11 @@ cache:
 freshness:
   rules: []
 prefetch:
-  mode: off
+  mode: "off"
   rules: []
   requests: 4
   ahead: 64MiB
-  bandwidth: 0
+  bandwidth: "0"
 doors:
   s3:
     listen: 127.0.0.1:9480
