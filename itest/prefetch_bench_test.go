@@ -53,9 +53,12 @@ func TestPrefetchBench(t *testing.T) {
 		{"the same, max_age of not-found 1 s", "freshness:\n  rules:\n    - {path: '**', answers: [not_found], max_age: 1s}\n", []string{"off", "metadata"}, b.delta},
 		{"Iceberg: metadata, manifest list, manifests", "", []string{"off", "metadata"}, b.iceberg},
 	} {
-		for _, mode := range s.modes {
-			b.measure(s.name, mode, s.more, s.scan)
-		}
+		t.Run(s.name, func(t *testing.T) {
+			b.t = t
+			for _, mode := range s.modes {
+				b.measure(s.name, mode, s.more, s.scan)
+			}
+		})
 	}
 }
 
