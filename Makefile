@@ -62,6 +62,10 @@ bench: ## micro benchmarks, then quickstart with its report written into benchma
 	@go build -o bin/quickstart ./benchmarks/quickstart
 	@exec bin/quickstart -results benchmarks/results
 
+.PHONY: prefetch
+prefetch: ## cold scans through the S3 door with prefetching off and on, before a store of 30 ms; not part of CI
+	go test -count=1 -tags bench -run '^TestPrefetchBench$$' -v ./itest
+
 .PHONY: compare
 compare: ## warm reads beside nginx, Alluxio, a JVM's bare channel and bare servers (fetched on the first run); the tables go into benchmarks/results
 	cd benchmarks/compare && go test ./... && go build -o ../../bin/compare . && ../../bin/compare -results ../results && \

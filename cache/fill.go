@@ -25,6 +25,8 @@ type fill struct {
 	cost    *cost
 	flights []*flight // in the object's order; fixed once the fill runs
 	counted bool      // its end was counted
+	ahead   bool      // nobody has asked for its pages yet; see Ahead
+	asked   bool      // the origin was asked (under the lock)
 
 	// Guarded by the table's lock.
 	refs      int   // readers on its flying flights
@@ -87,8 +89,12 @@ func (c *Cache) carry(f *fill) error {
 	if err := f.ctx.Err(); err != nil {
 		return err
 	}
+	if f.ahead {
+		missing = c.unbroken(missing)
+	}
 	start, length := missing[0].page.start, missing[len(missing)-1].page.end-missing[0].page.start
 	c.charge(f, missing, length)
+	c.fills.ask(f)
 	body, err := f.src.Fetch(f.ctx, f.obj, start, length)
 	if err != nil {
 		return blame(f, err)

@@ -76,35 +76,51 @@ func newTable(limit int64) *table {
 }
 
 // board gives each want that is not resident a flight: one that is under way, or a new one of fill f. It reports how many it joined; f
-// is entered, and needs to be run, if it was given any flight.
-func (t *table) board(wants []want, f *fill) (joined int, err error) {
+// is entered, and needs to be run, if it was given any flight. What lies beyond a page that is being fetched ahead is left without a flight: to ask for
+// it in the same request would have that page travel twice. rest is the first of those, len(wants) if there is none.
+func (t *table) board(wants []want, f *fill) (joined, rest int, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.mu.closed {
-		return 0, ErrClosed
+		return 0, 0, ErrClosed
 	}
+	parted := false // a page on its way ahead lies after f's flights
 	for i := range wants {
 		w := &wants[i]
 		if w.resident || w.flight != nil {
 			continue
 		}
 		fl, ok := t.mu.flights[w.page.key]
-		if ok {
+		switch {
+		case ok:
 			joined++
-		} else {
-			fl = &flight{page: w.page, fill: f, noDisk: w.noDisk, ready: make(chan struct{})}
-			t.mu.flights[w.page.key] = fl
-			f.flights = append(f.flights, fl)
-			f.flying++
+			parted = parted || fl.fill.ahead && len(f.flights) > 0
+		case parted:
+			t.enterLocked(f)
+			return joined, i, nil
+		default:
+			fl = t.newFlightLocked(w.page, w.noDisk, f)
 		}
 		fl.refs++
 		fl.fill.refs++
 		w.flight = fl
 	}
+	t.enterLocked(f)
+	return joined, len(wants), nil
+}
+
+func (t *table) newFlightLocked(p page, noDisk bool, f *fill) *flight {
+	fl := &flight{page: p, fill: f, noDisk: noDisk, ready: make(chan struct{})}
+	t.mu.flights[p.key] = fl
+	f.flights = append(f.flights, fl)
+	f.flying++
+	return fl
+}
+
+func (t *table) enterLocked(f *fill) {
 	if len(f.flights) > 0 {
 		t.mu.fills[f] = struct{}{}
 	}
-	return joined, nil
 }
 
 // adopt moves flights from the rest of a window to the one that is planned in its place, where they are of use still: what has landed for a

@@ -264,7 +264,7 @@ func TestAbandonedReaderRetries(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := c.newFill(r)
-	if _, err := c.fills.board(wants, f); err != nil {
+	if _, _, err := c.fills.board(wants, f); err != nil {
 		t.Fatal(err)
 	}
 	c.fills.mu.Lock()

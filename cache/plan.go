@@ -114,20 +114,24 @@ func (r *Reader) look(k Key, noDisk, first bool) bool {
 	return r.c.onDisk(k, noDisk)
 }
 
-// send boards the missing pages and starts the fill of those that nobody was fetching yet.
+// send boards the missing pages and starts the fill of those that nobody was fetching yet: one fill, or several around pages that are being fetched
+// ahead.
 func (r *Reader) send(wants []want) error {
-	f := r.c.newFill(r)
-	joined, err := r.c.fills.board(wants, f)
-	if err != nil {
-		f.cancel()
-		return origin.NewError(origin.ErrUnavailable, "read", r.geo.obj.Path, err)
+	for len(wants) > 0 {
+		f := r.c.newFill(r)
+		joined, rest, err := r.c.fills.board(wants, f)
+		if err != nil {
+			f.cancel()
+			return origin.NewError(origin.ErrUnavailable, "read", r.geo.obj.Path, err)
+		}
+		r.c.count.shared.Add(int64(joined))
+		if len(f.flights) == 0 {
+			f.cancel()
+			return nil
+		}
+		go r.c.run(f)
+		wants = wants[rest:]
 	}
-	r.c.count.shared.Add(int64(joined))
-	if len(f.flights) == 0 {
-		f.cancel()
-		return nil
-	}
-	go r.c.run(f)
 	return nil
 }
 

@@ -124,7 +124,7 @@ func TestWaitingReaderKeepsItsPage(t *testing.T) {
 	table := newTable(10)
 	f := &fill{cancel: func() {}}
 	wants := []want{{page: page{end: 10, key: Key{1}}}}
-	if _, err := table.board(wants, f); err != nil {
+	if _, _, err := table.board(wants, f); err != nil {
 		t.Fatal(err)
 	}
 	if err := table.acquire(context.Background(), 10); err != nil {

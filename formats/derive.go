@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/alio-lake/alio/formats/faults"
 	"github.com/alio-lake/alio/formats/orc"
@@ -92,12 +93,15 @@ func (p *plan) parquet(length int64, encrypted bool, r io.ReaderAt) (*Layout, er
 	if encrypted {
 		return p.build()
 	}
+	w := workspaces.Get().(*workspace)
+	defer w.giveBack(p)
+	p.work = w
 	footer, err := p.footer(r)
 	if err != nil {
 		return nil, needFrom(p.footerStart, err)
 	}
 	footer = footer[:length]
-	p.extents = make([]extent, 0, len(footer)/chunkBytes)
+	p.extents = slices.Grow(w.extents, len(footer)/chunkBytes)
 	if err := parquet.ReadFooter(footer, p.chunk); err != nil {
 		return nil, err
 	}
@@ -153,11 +157,12 @@ func (p *plan) footer(r io.ReaderAt) ([]byte, error) {
 	}
 	n := partsOf(p.footerStart, p.tailStart)
 	second := partStart(p.footerStart, p.tailStart, n, 1)
-	footer := make([]byte, second-p.footerStart, second-p.footerStart+TailSize)
+	footer := p.work.bytes(second-p.footerStart, second-p.footerStart+TailSize)
 	if err := readInto(r, footer, p.footerStart); err != nil {
 		return nil, err
 	}
-	footer = append(footer, make([]byte, p.size-second)...) // in place, if the first page is all but the tail
+	footer = slices.Grow(footer, int(p.size-second))[:p.size-p.footerStart] // in place, if the first page is all but the tail
+	p.work.keep(footer)
 	copy(footer[p.tailStart-p.footerStart:], p.tail)
 	for i, at := int64(1), second; i < n; i++ {
 		next := partStart(p.footerStart, p.tailStart, n, i+1)

@@ -27,6 +27,7 @@ type plan struct {
 	extents                      []extent
 	indexes                      []indexRef
 	scratch                      []extent // of one stripe
+	work                         *workspace
 }
 
 // extent is a known structure of the file, [start, end).

@@ -176,4 +176,5 @@ func fuzzOne(t *testing.T, o *object) {
 	if errors.As(err, &need) {
 		t.Errorf("%v, although all is at hand", err)
 	}
+	checkColumns(t, &object{size: o.size, blobs: o.blobs})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/alio-lake/alio/formats"
 	"github.com/alio-lake/alio/origin"
 	"github.com/alio-lake/alio/sidecar/freshness"
+	"github.com/alio-lake/alio/sidecar/prefetch"
 )
 
 // The hit path: a read of a file that was read before, still fresh, all of it resident. It takes no lock and allocates nothing: the file is
@@ -253,6 +254,7 @@ func (h *Hit) Next(ctx context.Context) ([]byte, error) {
 	if !ok {
 		return nil, errPageGone
 	}
+	h.s.ahead.ledger.Touch(prefetch.Key(p.Key), true)
 	if !buf.Lent() {
 		h.fromMem += end - h.pos
 	}

@@ -147,12 +147,21 @@ func (s *Sidecar) known(ctx context.Context, obj *origin.Object) (*formats.Layou
 	if !s.opts.Pages.Resident(obj, whole{tail, obj.Size}, tail, formats.TailSize) {
 		return nil, false
 	}
-	return s.derive(ctx, obj, nil)
+	return s.derive(ctx, obj)
 }
 
-// derive works out the layout from a run of bytes (may be nil) and resident pages, and keeps it. If the file is of no known format, or its
-// footer is not to be believed, that is kept too: the grid serves. It is false if not enough bytes are at hand.
-func (s *Sidecar) derive(ctx context.Context, obj *origin.Object, r *run) (*formats.Layout, bool) {
+// derive works out the layout from resident pages, and keeps it. If the file is of no known format, or its footer is not to be believed, that is kept
+// too: the grid serves. It is false if not enough bytes are at hand.
+func (s *Sidecar) derive(ctx context.Context, obj *origin.Object) (*formats.Layout, bool) {
+	l, ok := s.workOut(ctx, obj, nil)
+	if ok {
+		s.layouts.put(layoutID(obj), l)
+	}
+	return l, ok
+}
+
+// workOut is derive from a run of bytes (may be nil) and resident pages, and keeps nothing.
+func (s *Sidecar) workOut(ctx context.Context, obj *origin.Object, r *run) (*formats.Layout, bool) {
 	l, err := formats.Derive(obj.Path, obj.Size, &atHand{ctx: ctx, pages: s.opts.Pages, obj: obj, run: r})
 	var need *formats.NeedError
 	switch {
@@ -169,7 +178,6 @@ func (s *Sidecar) derive(ctx context.Context, obj *origin.Object, r *run) (*form
 			Msg("footer cannot be read; the object is cached on a fixed grid")
 		l = formats.Provisional(obj.Path, obj.Size)
 	}
-	s.layouts.put(layoutID(obj), l)
 	return l, true
 }
 

@@ -23,6 +23,7 @@ func (s *Sidecar) List(ctx context.Context, mount string, req origin.ListRequest
 			l, err := o.List(ctx, req)
 			if err == nil {
 				s.confirmAll(o, l, sent)
+				s.ahead.listed(o, &l)
 			}
 			return l, err
 		})

@@ -63,7 +63,9 @@ func (s *Sidecar) LocateWhole(ctx context.Context, mount, path, etag string, who
 	if found.Object.Version == "" || len(found.Object.Parts) == 0 {
 		return found, nil
 	}
-	found.View, err = r.view(ctx, &found.Object, whole)
+	if found.View, err = r.view(ctx, &found.Object, whole); err == nil {
+		s.ahead.located(mount, o, &found.Object, whole)
+	}
 	return found, err
 }
 
@@ -136,6 +138,7 @@ func (s *Sidecar) Invalidate(mount, path string, prefix bool) error {
 	s.fence(m, path)
 	if prefix {
 		full := m.key(path)
+		s.ahead.changedBelow(m, path)
 		durable := s.objects.FenceBelow(full)
 		s.lists.FenceAll(func(key string) bool {
 			listed := prefixOf(key)

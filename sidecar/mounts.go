@@ -109,6 +109,7 @@ func (s *Sidecar) Reload(mounts map[string]origin.Origin, rules []freshness.Rule
 		}
 	}
 	s.leaving.Store(nil)
+	s.ahead.drop(func(j *job) bool { return next.mounts[j.mount] != j.m })
 	return nil
 }
 

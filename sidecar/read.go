@@ -11,6 +11,7 @@ import (
 	"github.com/alio-lake/alio/formats"
 	"github.com/alio-lake/alio/origin"
 	"github.com/alio-lake/alio/sidecar/freshness"
+	"github.com/alio-lake/alio/sidecar/prefetch"
 )
 
 // Stat answers the object, attributes included, as fresh as the path's rule demands.
@@ -66,6 +67,7 @@ func (s *Sidecar) Open(ctx context.Context, mount string, req origin.ReadRequest
 	if errors.Is(err, origin.ErrVersionChanged) {
 		s.metrics.versionChanges.Inc()
 		s.objects.Fence(r.key) // nothing that was sent for before this moment is to be believed any more
+		s.ahead.changed(o, req.Path)
 		c, err = r.open(ctx)
 	}
 	return c, err
@@ -80,6 +82,9 @@ type reading struct {
 	check  func(*origin.Object) error
 	key    string
 	look   bool // the object is wanted, not its bytes
+
+	owner  prefetch.Owner // of what is read beyond what a reader wants; nil: nobody in particular
+	beyond int64          // of a first read, what lies before this point of the object was asked for by nobody; 0: nothing
 }
 
 func (r *reading) open(ctx context.Context) (origin.Content, error) {
@@ -127,6 +132,7 @@ func (r *reading) whole() bool {
 // serve answers n bytes at off of obj, beginning with what a first read has already brought (may be nil).
 func (r *reading) serve(ctx context.Context, obj *origin.Object, off, n int64, first *run) (origin.Content, error) {
 	c := origin.Content{Object: *obj, Offset: off, Length: n}
+	r.s.ahead.serving(ctx, obj, off, n)
 	if n == 0 {
 		first.release()
 		c.Body = io.NopCloser(eof{})
@@ -143,6 +149,7 @@ func (r *reading) serve(ctx context.Context, obj *origin.Object, off, n int64, f
 		}
 		first = run
 	}
+	r.s.ahead.served(r.mount, r.origin, obj, off, n)
 	head := first.slice(off, n)
 	b := &stream{ctx: ctx, r: r, obj: obj, run: first, head: head, off: off + int64(len(head)), left: n - int64(len(head))}
 	r.s.metrics.served(fromOrigin, int64(len(head)))

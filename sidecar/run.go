@@ -72,6 +72,8 @@ func (h *handover) take() *run {
 // else the read itself is the Stat (design section 7).
 func (r *reading) ask(ctx context.Context, mine *handover) (origin.Object, error) {
 	req, stat := r.firstRequest(), false
+	plain := req.Suffix
+	req.Suffix = min(max(plain, r.s.ahead.tail(r, plain)), r.s.opts.FillSpan)
 	if a, ok := r.s.objects.Peek(r.key); ok && a.Err == nil {
 		req, stat = r.guess(ctx, &a.Value, req)
 	}
@@ -82,6 +84,9 @@ func (r *reading) ask(ctx context.Context, mine *handover) (origin.Object, error
 			return obj, err
 		}
 		r.s.metrics.confirmed(byRead, 1)
+		if req.Suffix > plain {
+			r.beyond = obj.Size - plain
+		}
 		r.adopt(ctx, &obj, run)
 		mine.give(run)
 		return obj, nil
@@ -192,7 +197,17 @@ func (r *reading) adopt(ctx context.Context, obj *origin.Object, run *run) {
 	}
 	layout, ok := r.s.known(ctx, obj)
 	if !ok && run.end() == obj.Size {
-		layout, ok = r.s.derive(ctx, obj, run)
+		// Kept only when the pages are there: who finds it looks for them at once.
+		if layout, ok = r.s.workOut(ctx, obj, run); ok {
+			defer func() { r.s.layouts.put(layoutID(obj), layout) }()
+		}
+	}
+	if r.beyond > 0 {
+		cut := layout
+		if !ok {
+			cut = formats.Provisional(obj.Path, obj.Size)
+		}
+		r.s.ahead.offered(obj, cut, run, r.beyond, r.owner)
 	}
 	if tail := obj.Size - formats.TailSize; !ok && run.end() == obj.Size && run.off <= tail {
 		// The footer is longer than the run. Of what came, only the tail will be a page whatever the footer says; it tells how
@@ -219,6 +234,10 @@ func (r *reading) firstRun(ctx context.Context, obj *origin.Object, off, n int64
 		return nil, nil // an append, after which the range is mostly there still: the last pages alone tell the layout
 	}
 	start := min(off, obj.Size-formats.TailSize)
+	if n := r.s.ahead.tail(r, obj.Size-start); obj.Size-n < start && n > 0 {
+		r.beyond = start
+		start = max(0, obj.Size-n)
+	}
 	length := obj.Size - start
 	if length > r.s.opts.FillSpan {
 		return nil, nil

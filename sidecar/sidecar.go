@@ -15,6 +15,7 @@ import (
 	"github.com/alio-lake/alio/cache"
 	"github.com/alio-lake/alio/origin"
 	"github.com/alio-lake/alio/sidecar/freshness"
+	"github.com/alio-lake/alio/sidecar/prefetch"
 )
 
 // Defaults of Options, in bytes.
@@ -28,10 +29,16 @@ const (
 // Pages is what the sidecar needs of the page cache. *cache.Cache is one.
 type Pages interface {
 	Open(ctx context.Context, r cache.Request) (*cache.Reader, error)
-	Offer(obj *origin.Object, layout cache.Layout, off int64, data []byte)
 	Lookup(ctx context.Context, obj *origin.Object, off, length int64) (cache.Buf, bool)
 	Resident(obj *origin.Object, layout cache.Layout, off, length int64) bool
 	Hits
+	Gifts
+}
+
+// Gifts are the parts of a page cache that bring it pages that no reader of it has asked for.
+type Gifts interface {
+	Offer(obj *origin.Object, layout cache.Layout, off int64, data []byte)
+	Ahead(ctx context.Context, r cache.Request, claim func(*cache.Page) bool, ended func(*cache.Page, cache.AheadOutcome)) (next int64, err error)
 }
 
 // Hits are the parts of a page cache that a hit needs.
@@ -62,6 +69,8 @@ type Options struct {
 	// Registerer takes the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
 	Logger     zerolog.Logger
+	// Prefetch says what is fetched before readers ask for it. The zero value: nothing.
+	Prefetch prefetch.Settings
 }
 
 func (o *Options) setDefaults() {
@@ -92,6 +101,7 @@ func (o *Options) Validate() error {
 			faults = append(faults, fmt.Errorf("%s is negative: %d", what, n))
 		}
 	}
+	faults = append(faults, o.Prefetch.Validate())
 	if o.RunMemory < o.FillSpan {
 		faults = append(faults, fmt.Errorf("run memory (%d bytes) is less than one fill span (%d bytes)", o.RunMemory, o.FillSpan))
 	}
@@ -110,8 +120,8 @@ func CheckMountName(name string) error {
 	return nil
 }
 
-// Sidecar serves reads of a namespace of mounts. All methods may be called in parallel. It starts nothing of its own, so it needs no
-// Run and no Close; requests to origins that nobody waits for any more end by themselves.
+// Sidecar serves reads of a namespace of mounts. All methods may be called in parallel. It starts nothing of its own but prefetches, and needs no
+// Run; requests to origins that nobody waits for any more end by themselves, prefetches by Close.
 type Sidecar struct {
 	opts    Options
 	objects *freshness.Book[origin.Object]
@@ -121,6 +131,7 @@ type Sidecar struct {
 	runs    *freshness.Book[struct{}] // first reads of objects whose version is known but whose layout is not
 	budget  *semaphore.Weighted       // bytes of runs
 	metrics *metrics
+	ahead   *ahead
 
 	namespace atomic.Pointer[namespace]
 	leaving   atomic.Pointer[namespace] // while a Reload drops what is known of its mounts
@@ -151,8 +162,37 @@ func New(opts Options) (*Sidecar, error) {
 	s.budget = semaphore.NewWeighted(opts.RunMemory)
 	s.lists = freshness.NewBook(freshness.Options[origin.Listing]{
 		Limit: opts.MetadataMemory / 4, Weigh: weighListing, Keep: keep})
+	policy, err := prefetch.NewPolicy(opts.Prefetch)
+	if err != nil {
+		return nil, fmt.Errorf("sidecar: %w", err)
+	}
+	s.ahead = newAhead(s, policy)
+	if opts.Registerer != nil {
+		if err := opts.Registerer.Register(s.ahead.metrics); err != nil {
+			return nil, fmt.Errorf("sidecar: metrics of prefetches: %w", err)
+		}
+	}
 	return s, nil
 }
+
+// SetPrefetch puts other settings in force. What was begun and is not allowed any more is given up. With an error nothing changes.
+func (s *Sidecar) SetPrefetch(settings prefetch.Settings) error {
+	p, err := prefetch.NewPolicy(settings)
+	if err != nil {
+		return fmt.Errorf("sidecar: %w", err)
+	}
+	s.ahead.set(p)
+	return nil
+}
+
+// Close ends prefetches and waits for them: none begins any more. All else works as before. Closing twice is safe.
+func (s *Sidecar) Close() error {
+	s.ahead.close()
+	return nil
+}
+
+// Touched says that a client has read pages of the cache itself.
+func (s *Sidecar) Touched(k cache.Key) { s.ahead.ledger.Touch(prefetch.Key(k), true) }
 
 // objectOverhead is about what Go spends on an entry beside its strings: the map slot, the list element, the structs.
 const objectOverhead = 400

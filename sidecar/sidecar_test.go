@@ -54,6 +54,9 @@ func newRig(t *testing.T, seed uint64, change ...func(*sidecar.Options, *cache.O
 	done := make(chan error, 1)
 	go func() { done <- r.cache.Run(ctx) }()
 	t.Cleanup(func() {
+		if r.Sidecar != nil {
+			r.Sidecar.Close()
+		}
 		stop()
 		<-done
 		r.cache.Close()

@@ -21,6 +21,7 @@ type stream struct {
 	left    int64  // bytes that follow these
 	pages   *cache.Reader
 	through *through
+	closed  bool
 }
 
 // more opens what comes next: pages as far as the object is settled, the rest of it at the origin.
@@ -119,6 +120,10 @@ func (b *stream) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (b *stream) Close() error {
+	if !b.closed {
+		b.closed = true
+		b.r.s.ahead.passed(b.r.mount, b.r.origin, b.obj)
+	}
 	b.run.release()
 	b.run, b.head, b.left = nil, nil, 0
 	return b.leave()

@@ -112,6 +112,7 @@ func (s *Sidecar) Delete(ctx context.Context, mount, path string) error {
 func (s *Sidecar) fence(m *mounted, path string) {
 	full := m.key(path)
 	durable := s.objects.Fence(full)
+	s.ahead.changed(m, path)
 	s.lists.FenceAll(func(key string) bool { return strings.HasPrefix(full, prefixOf(key)) })
 	s.metrics.fences.Inc()
 	durable()

@@ -71,6 +71,9 @@ func assembleOn(cfg *config.Config, log zerolog.Logger, fsys vfs.FS, wait time.D
 // discard gives back what assemble has made. The parts that it made hold no more than memory.
 func (p *parts) discard() error {
 	errs := []error{p.closeRPC()}
+	if p.sidecar != nil {
+		errs = append(errs, p.sidecar.Close())
+	}
 	if p.cache != nil {
 		errs = append(errs, p.cache.Close())
 	}
@@ -169,6 +172,10 @@ func (p *parts) makeSidecar() (err error) {
 	if err != nil {
 		return err
 	}
+	ahead, err := prefetchSettings(p.cfg.Prefetch)
+	if err != nil {
+		return err
+	}
 	var kept sidecar.Metadata
 	if p.metadata != nil { // a nil *metadata.Store in the interface would not be nil
 		kept = p.metadata
@@ -177,6 +184,7 @@ func (p *parts) makeSidecar() (err error) {
 		Metadata: kept,
 		Mounts:   p.mounts.Load().top, Pages: p.cache, Rules: rules, MetadataMemory: int64(p.cfg.Cache.ObjectMemory), LayoutMemory: int64(p.cfg.Cache.LayoutMemory),
 		FillSpan: int64(p.cfg.Cache.FillSpan), RunMemory: int64(p.cfg.Cache.FirstReadMemory), Registerer: p.registry, Logger: p.log,
+		Prefetch: ahead,
 	})
 	return err
 }

@@ -109,6 +109,7 @@ var sections = []struct{ title, prefixes string }{
 	{"Reads: what was asked for and where it came from", "alio_read_ alio_forwarded_"},
 	{"Freshness and layouts", "alio_freshness_ alio_layouts_"},
 	{"The page cache", "alio_cache_"},
+	{"What is fetched before readers ask for it", "alio_prefetch_"},
 	{"The disk tier", "alio_disk_"},
 	{"What is known of objects, on disk", "alio_metadata_"},
 	{"Origins", "alio_origin_"},

@@ -17,6 +17,7 @@ import (
 	"github.com/alio-lake/alio/s3/endpoint"
 	"github.com/alio-lake/alio/sidecar/config"
 	"github.com/alio-lake/alio/sidecar/freshness"
+	"github.com/alio-lake/alio/sidecar/prefetch"
 	"github.com/alio-lake/alio/sidecar/rpc"
 )
 
@@ -39,7 +40,7 @@ type reloadReport struct {
 	NeedsRestart []string  `json:"needs_restart,omitempty"` // keys whose new values are not in force
 }
 
-// reload puts mounts, freshness rules and clients' keys of the configuration as it is now in the place of those in force, and tells which other keys have
+// reload puts mounts, freshness rules, what is said of prefetching and clients' keys of the configuration as it is now in the place of those in force, and tells which other keys have
 // changed. With an error nothing is changed; it is in the report, too.
 func (p *parts) reload() (reloadReport, error) {
 	p.reloads.mu.Lock()
@@ -83,12 +84,16 @@ func (p *parts) reloadTo(report *reloadReport) error {
 	if err != nil {
 		return err
 	}
+	ahead, err := prefetchSettings(next.Prefetch)
+	if err != nil {
+		return err
+	}
 	before := p.mounts.Load()
 	made, err := makeMounts(before, next.Mounts)
 	if err != nil {
 		return err
 	}
-	if err := p.swap(next, made, rules); err != nil {
+	if err := p.swap(next, made, rules, ahead); err != nil {
 		made.discard(before)
 		return err
 	}
@@ -100,8 +105,11 @@ func (p *parts) reloadTo(report *reloadReport) error {
 
 // swap is what can be seen from outside. Keys come last, so that none opens a mount that is not there yet; the steps before have checked all that can be
 // checked, so that none fails after another has succeeded, but for a fault of ours.
-func (p *parts) swap(next *config.Config, made *mounts, rules []freshness.Rule) error {
+func (p *parts) swap(next *config.Config, made *mounts, rules []freshness.Rule, ahead prefetch.Settings) error {
 	if err := p.sidecar.Reload(made.top, rules); err != nil {
+		return err
+	}
+	if err := p.sidecar.SetPrefetch(ahead); err != nil {
 		return err
 	}
 	if err := p.handler.SetCredentials(s3Credentials(next.Doors.S3)); err != nil {
@@ -189,6 +197,22 @@ func freshnessRules(f config.Freshness) ([]freshness.Rule, error) {
 		rules = append(rules, rule)
 	}
 	return rules, nil
+}
+
+// prefetchSettings are what the operator says of prefetching as the sidecar takes it.
+func prefetchSettings(c config.Prefetch) (s prefetch.Settings, err error) {
+	s = prefetch.Settings{Requests: c.Requests, Ahead: int64(c.Ahead), Bandwidth: int64(c.Bandwidth)}
+	if s.Mode, err = prefetch.ParseMode(c.Mode); err != nil {
+		return s, fmt.Errorf("prefetch.mode: %w", err)
+	}
+	for i, r := range c.Rules {
+		mode, err := prefetch.ParseMode(r.Mode)
+		if err != nil {
+			return s, fmt.Errorf("prefetch.rules[%d].mode: %w", i, err)
+		}
+		s.Rules = append(s.Rules, prefetch.Rule{Path: r.Path, Mode: mode})
+	}
+	return s, nil
 }
 
 // s3Credentials are the keys of the S3 door's clients as it takes them.

@@ -235,3 +235,27 @@ func TestOriginsThatAreNoLongerMountedAreClosed(t *testing.T) {
 		}
 	})
 }
+
+// What is said of prefetching is in force after a reload, and a mode that does not exist changes nothing.
+func TestReloadOfPrefetch(t *testing.T) {
+	isolate(t)
+	mounts := "mounts:\n" + on("lake", startOrigin(t), "")
+	c := configure(t, mounts)
+	mode := func(want string) {
+		t.Helper()
+		if got := get2(c, "/status"); !strings.Contains(strings.Join(strings.Fields(got), ""), want) {
+			t.Errorf("/status lacks %s: %s", want, got)
+		}
+	}
+	mode(`"prefetch":{"mode":"off","rules":0,`)
+	c.write(t, mounts+"prefetch: {mode: on, rules: [{path: 'lake/logs/**', mode: off}], requests: 2, ahead: 8MiB, bandwidth: 1MiB}\n")
+	if code, r := c.reload(t); code != http.StatusOK || len(r.NeedsRestart) > 0 {
+		t.Errorf("%d, %+v", code, r)
+	}
+	mode(`"prefetch":{"mode":"on","rules":1,`)
+	c.write(t, mounts+"prefetch: {mode: sometimes}\n")
+	if code, r := c.reload(t); code == http.StatusOK || !strings.Contains(r.Error, "prefetch.mode") {
+		t.Errorf("%d, %+v", code, r)
+	}
+	mode(`"prefetch":{"mode":"on","rules":1,`)
+}

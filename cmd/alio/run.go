@@ -179,6 +179,7 @@ func (p *parts) flush(ctx context.Context) {
 
 // closeTiers ends fills, then seals the disk tier. Errors here cost warmth only, so they are logged and the exit is clean.
 func (p *parts) closeTiers() error {
+	p.sidecar.Close() // prefetches first: they would begin fills
 	if err := p.cache.Close(); err != nil {
 		p.log.Warn().Err(err).Msg("some fills could not be ended; the process ends without them")
 	}

@@ -76,8 +76,8 @@ How old an answer may be is decided by freshness rules: files named by a UUID
 are never asked for twice, other files are confirmed after 10 s, listings and
 "not found" every time. docs/config.md lists the rules and how to change them.
 
-SIGHUP (or alio mount reload): mounts, freshness rules and clients' keys are read
-again; a faulty file changes nothing and is told in the log.
+SIGHUP (or alio mount reload): mounts, freshness rules, prefetch and clients' keys
+are read again; a faulty file changes nothing and is told in the log.
 
 SIGTERM or SIGINT: no new connections, requests under way get shutdown_grace
 (10 s) to finish, the cache is sealed, exit 0. A second signal leaves at once.`

@@ -1,5 +1,10 @@
 package parquet
 
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
 // fastDepth is how deep skipFast follows containers. What is deeper, as nothing in a footer of today is, goes the careful way.
 const fastDepth = 4
 
@@ -26,8 +31,21 @@ func skipFast(b []byte, pos int, typ byte, depth int) int {
 	return -1
 }
 
+// tops are the top bits of eight bytes: a number goes on while they are set.
+const tops = 0x8080808080808080
+
 // skipVarint steps over a number of up to nine bytes.
 func skipVarint(b []byte, pos int) int {
+	if len(b)-pos >= 8 {
+		if ends := ^binary.LittleEndian.Uint64(b[pos:]) & tops; ends != 0 {
+			return pos + bits.TrailingZeros64(ends)/8 + 1
+		}
+	}
+	return skipLong(b, pos)
+}
+
+// skipLong is skipVarint for a number of nine bytes, or near the end.
+func skipLong(b []byte, pos int) int {
 	for end := min(pos+maxVarint-1, len(b)); pos < end; pos++ {
 		if b[pos] < 0x80 {
 			return pos + 1
@@ -203,6 +221,23 @@ const wanted = 1<<7 | 1<<9 | 1<<11 | 1<<14 | 1<<15
 
 // number reads a zigzag number of up to nine bytes; -1 for its end if it is longer, or cut.
 func number(b []byte, pos int) (v int64, next int) {
+	if len(b)-pos >= 8 {
+		x := binary.LittleEndian.Uint64(b[pos:])
+		if ends := ^x & tops; ends != 0 {
+			n := bits.TrailingZeros64(ends) + 1 // bits that it takes
+			u := x << (64 - n) >> (64 - n) &^ tops
+			// Eight groups of 7 bits, each in a byte of its own, move together: by pairs, by fours, by eights.
+			u = u&0x007f007f007f007f | u&0x7f007f007f007f00>>1
+			u = u&0x00003fff00003fff | u&0x3fff00003fff0000>>2
+			u = u&0x000000000fffffff | u&0x0fffffff00000000>>4
+			return int64(u>>1) ^ -int64(u&1), pos + n/8
+		}
+	}
+	return longNumber(b, pos)
+}
+
+// longNumber is number for one of nine bytes, or near the end.
+func longNumber(b []byte, pos int) (v int64, next int) {
 	var u uint64
 	for shift := uint(0); pos < len(b) && shift < 7*(maxVarint-1); shift += 7 {
 		x := b[pos]

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
@@ -43,6 +44,8 @@ func (o Options) Validate() error {
 type Origin struct {
 	inner origin.Origin
 	slots *semaphore.Weighted // nil: no limit
+	most  int64               // of slots
+	load  atomic.Int64        // slots that are taken or waited for
 	bytes *rate.Limiter       // nil: no limit
 }
 
@@ -53,7 +56,7 @@ func New(o origin.Origin, opts Options) (*Origin, error) {
 	}
 	l := &Origin{inner: o}
 	if opts.Concurrency > 0 {
-		l.slots = semaphore.NewWeighted(int64(opts.Concurrency))
+		l.slots, l.most = semaphore.NewWeighted(int64(opts.Concurrency)), int64(opts.Concurrency)
 	}
 	if opts.BytesPerSecond > 0 {
 		l.bytes = rate.NewLimiter(rate.Limit(opts.BytesPerSecond), int(max(opts.BytesPerSecond/10, chunk)))
@@ -72,7 +75,9 @@ func (o *Origin) acquire(ctx context.Context, op, path string) error {
 	if o.slots == nil {
 		return nil
 	}
+	o.load.Add(1)
 	if err := o.slots.Acquire(ctx, 1); err != nil {
+		o.load.Add(-1)
 		return origin.NewError(origin.ErrUnavailable, op, path, fmt.Errorf("while waiting for one of the origin's slots: %w", err))
 	}
 	return nil
@@ -81,7 +86,14 @@ func (o *Origin) acquire(ctx context.Context, op, path string) error {
 func (o *Origin) release() {
 	if o.slots != nil {
 		o.slots.Release(1)
+		o.load.Add(-1)
 	}
+}
+
+// Idle reports whether a request that nobody waits for may be made, beside so many others of its kind that are under way: less than half of the slots
+// are taken or waited for, and these never take more than half. So whoever is waited for always finds slots.
+func (o *Origin) Idle(others int) bool {
+	return o.slots == nil || 2*o.load.Load() < o.most && 2*int64(others) < o.most
 }
 
 // Stat waits for a slot and holds it during the call.

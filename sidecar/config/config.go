@@ -17,6 +17,8 @@ type Config struct {
 	Cache Cache `yaml:"cache"`
 	// How old an answer may be.
 	Freshness Freshness `yaml:"freshness"`
+	// What is read from origins before anybody asks for it. docs/prefetch.md says what that is worth.
+	Prefetch Prefetch `yaml:"prefetch"`
 	// Where clients come in.
 	Doors Doors `yaml:"doors"`
 	// The fleet that this sidecar belongs to.
@@ -106,7 +108,7 @@ func (c *Cache) Dirs() []CacheDir {
 	return dirs
 }
 
-// Off as Cache.MetadataDir: nothing is kept.
+// Off as Cache.MetadataDir: nothing is kept; as Prefetch.Mode: nothing is fetched.
 const Off = "off"
 
 // leastMetadata is the least that a store of metadata works with.
@@ -144,6 +146,29 @@ type Rule struct {
 	Answers []string `yaml:"answers"`
 	// How old the last confirmation may be: 0 asks the origin every time, forever never again.
 	MaxAge config.Duration `yaml:"max_age"`
+}
+
+// Prefetch says what is read before anybody asks for it.
+type Prefetch struct {
+	// off, metadata (what a table's metadata names: checkpoints, commits, manifest lists, manifests, the logs of a file slice), or on (besides, columns that the
+	// table's readers lately used, and the indexes before a footer). For paths for which no rule says otherwise.
+	Mode string `yaml:"mode"`
+	// Tried in order, the first match wins.
+	Rules []PrefetchRule `yaml:"rules"`
+	// Requests at once, to all origins together; to each of them they also never take more than half of limits.concurrency.
+	Requests int `yaml:"requests"`
+	// Bytes that were fetched, or are being fetched, and that no reader has come for yet.
+	Ahead config.Size `yaml:"ahead"`
+	// Bytes per second; 0 is unlimited.
+	Bandwidth config.Size `yaml:"bandwidth"`
+}
+
+// PrefetchRule gives some paths their mode.
+type PrefetchRule struct {
+	// Glob over mount/path, as in freshness.rules.
+	Path string `yaml:"path"`
+	// off, metadata or on.
+	Mode string `yaml:"mode"`
 }
 
 // Doors are the ways in for clients.
@@ -228,7 +253,8 @@ func Default() *Config {
 			FirstReadMemory: 64 * config.MiB,
 			ReadDeadline:    500 * millisecond,
 		},
-		Doors: Doors{S3: S3Door{Listen: DefaultS3Listen}, GRPC: GRPCDoor{ClaimDeadline: 10 * second}},
+		Prefetch: Prefetch{Mode: Off, Requests: 4, Ahead: 64 * config.MiB},
+		Doors:    Doors{S3: S3Door{Listen: DefaultS3Listen}, GRPC: GRPCDoor{ClaimDeadline: 10 * second}},
 		Affinity: Affinity{Candidate: true, Lease: 10 * second, Etcd: Etcd{Prefix: "/alio/affinity/"},
 			Ring: Ring{Owners: 3, Bound: 0.05, SectionSize: 256 * config.MiB, Partitions: 4096},
 			Load: LoadRules{After: 10 * second, Back: 30 * second, ExcludedShare: 0.34, HotRate: 50, HotOwners: 8, HotCool: 60 * second}},

@@ -68,6 +68,12 @@ cache:
   read_deadline: 500ms
 freshness:
   rules: []
+prefetch:
+  mode: "off"
+  rules: []
+  requests: 4
+  ahead: 64MiB
+  bandwidth: "0"
 doors:
   s3:
     listen: 127.0.0.1:9480
@@ -159,6 +165,13 @@ freshness:
       answers: [object, listing, not_found]
       max_age: forever
     - {path: "lake/**", max_age: 1s}
+prefetch:
+  mode: on
+  rules:
+    - {path: "lake/logs/**", mode: off}
+  requests: 2
+  ahead: 128MiB
+  bandwidth: 100MiB
 doors:
   s3:
     listen: 0.0.0.0:443

@@ -103,6 +103,7 @@ func defaultsByPath() map[string]string {
 	c := config.Default()
 	c.Mounts = map[string]config.Mount{"<name>": config.DefaultMount()}
 	c.Freshness.Rules = make([]config.Rule, 1)
+	c.Prefetch.Rules = make([]config.PrefetchRule, 1)
 	c.Doors.S3.Credentials = make([]config.Credential, 1)
 	out := map[string]string{}
 	var collect func(path string, v reflect.Value)

@@ -29,6 +29,7 @@ func (c *Config) Validate() config.Faults {
 	for i, r := range c.Freshness.Rules {
 		r.validate(&f, fmt.Sprintf("freshness.rules[%d]", i))
 	}
+	c.Prefetch.validate(&f)
 	c.Doors.S3.validate(&f, c.Mounts)
 	if c.Admin.Listen == c.Doors.S3.Listen && !strings.HasSuffix(c.Admin.Listen, ":0") {
 		f.Add("admin.listen", "is the same address as doors.s3.listen (%s): give each its own port", c.Admin.Listen)
@@ -166,12 +167,32 @@ func atLeast(f *config.Faults, path string, got, least config.Size, why string) 
 	}
 }
 
-func (r *Rule) validate(f *config.Faults, path string) {
-	if r.Path == "" {
-		f.Add(path+".path", "is missing: give a glob over mount/path, such as lake/sales/**")
-	} else if strings.HasPrefix(r.Path, "/") {
-		f.Add(path+".path", "%q starts with a slash: it begins with the mount's name, such as lake/sales/**", r.Path)
+func validateGlob(f *config.Faults, path, glob string) {
+	if glob == "" {
+		f.Add(path, "is missing: give a glob over mount/path, such as lake/sales/**")
+	} else if strings.HasPrefix(glob, "/") {
+		f.Add(path, "%q starts with a slash: it begins with the mount's name, such as lake/sales/**", glob)
 	}
+}
+
+// prefetchModes are the values of a mode; sidecar/prefetch has the same names.
+var prefetchModes = []string{Off, "metadata", "on"}
+
+func (p *Prefetch) validate(f *config.Faults) {
+	oneOf(f, "prefetch.mode", p.Mode, prefetchModes...)
+	for i, r := range p.Rules {
+		path := fmt.Sprintf("prefetch.rules[%d]", i)
+		validateGlob(f, path+".path", r.Path)
+		oneOf(f, path+".mode", r.Mode, prefetchModes...)
+	}
+	if p.Requests < 1 {
+		f.Add("prefetch.requests", "%d is too few: to fetch nothing ahead, set prefetch.mode to off; 4 is the default", p.Requests)
+	}
+	atLeast(f, "prefetch.ahead", p.Ahead, config.MiB, "a page can be that large")
+}
+
+func (r *Rule) validate(f *config.Faults, path string) {
+	validateGlob(f, path+".path", r.Path)
 	for i, a := range r.Answers {
 		oneOf(f, fmt.Sprintf("%s.answers[%d]", path, i), a, answers...)
 	}

@@ -244,3 +244,19 @@ func TestWhereMetadataIs(t *testing.T) {
 		}
 	}
 }
+
+func TestPrefetchIsValidated(t *testing.T) {
+	for text, want := range map[string]string{
+		"{mode: on, rules: [{path: 'lake/**', mode: metadata}, {path: '**', mode: off}], requests: 1, ahead: 1MiB, bandwidth: 1GiB}": "",
+		"{mode: sometimes}":                  `prefetch.mode: "sometimes" is unknown: want one of off, metadata, on`,
+		"{rules: [{mode: on}]}":              "prefetch.rules[0].path: is missing",
+		"{rules: [{path: /lake, mode: on}]}": "starts with a slash",
+		"{rules: [{path: lake/**}]}":         `prefetch.rules[0].mode: "" is unknown`,
+		"{requests: 0}":                      "prefetch.requests: 0 is too few",
+		"{ahead: 1KiB}":                      "prefetch.ahead: 1KiB is too little",
+	} {
+		if got := faultsOf(t, oneMount+"prefetch: "+text+"\n"); (want == "") != (got == "") || !strings.Contains(got, want) {
+			t.Errorf("%s\n got %s\nwant %s", text, got, want)
+		}
+	}
+}

@@ -2,12 +2,12 @@ package freshness
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/alio-lake/alio/formats"
+	"github.com/alio-lake/alio/internal/glob"
 )
 
 // Kind is what an answer is about.
@@ -68,8 +68,6 @@ func BuiltIn() []Rule {
 	}
 }
 
-func all(string) bool { return true }
-
 // Rules decide by the first rule that matches.
 type Rules struct {
 	rules []Rule
@@ -87,7 +85,7 @@ func NewRules(own []Rule) (*Rules, error) {
 		case rule.MaxAge < 0:
 			faults = append(faults, fmt.Sprintf("rule %d (%s): max_age %v is negative", i+1, rule.Path, rule.MaxAge))
 		}
-		rule.match = glob(rule.Path)
+		rule.match = glob.Compile(rule.Path)
 		r.rules = append(r.rules, rule)
 	}
 	if len(faults) > 0 {
@@ -135,41 +133,6 @@ func (r *Rule) covers(kind Kind) bool {
 		}
 	}
 	return len(r.Answers) == 0
-}
-
-// glob compiles a pattern in which * and ? stay within a component and ** crosses components ("a/**/b" matches "a/b" too).
-func glob(pattern string) func(string) bool {
-	if pattern == "**" {
-		return all
-	}
-	var re strings.Builder
-	re.WriteString(`^`)
-	for i := 0; i < len(pattern); {
-		switch {
-		case strings.HasPrefix(pattern[i:], "**/"):
-			re.WriteString(`(?:[^/]*/)*`)
-			i += 3
-		case strings.HasPrefix(pattern[i:], "**"):
-			re.WriteString(`.*`)
-			i += 2
-		case pattern[i] == '*':
-			re.WriteString(`[^/]*`)
-			i++
-		case pattern[i] == '?':
-			re.WriteString(`[^/]`)
-			i++
-		default:
-			j := i + 1
-			for j < len(pattern) && pattern[j] != '*' && pattern[j] != '?' {
-				j++
-			}
-			re.WriteString(regexp.QuoteMeta(pattern[i:j]))
-			i = j
-		}
-	}
-	re.WriteString(`$`)
-	// (?s): a key may hold any byte, newlines too.
-	return regexp.MustCompile(`(?s)` + re.String()).MatchString
 }
 
 // Age spells the rule's max_age as configuration files do.

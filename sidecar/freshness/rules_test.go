@@ -87,18 +87,3 @@ func TestEveryFaultyRuleIsNamed(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
-func TestGlob(t *testing.T) {
-	for _, c := range []struct {
-		pattern, path string
-		want          bool
-	}{
-		{"lake/*", "lake/a", true}, {"lake/*", "lake/a/b", false}, {"lake/**", "lake/a/b", true},
-		{"**/x", "x", true}, {"**/x", "a/b/x", true}, {"**/x", "a/yx", false}, {"a?c", "abc", true}, {"a?c", "a/c", false},
-		{"a.c", "abc", false}, {"a/**/z", "a/z", true}, {"a/**/z", "a/b/c/z", true}, {"lake/(x", "lake/(x", true}, {"**", "a\nb", true},
-	} {
-		if got := glob(c.pattern)(c.path); got != c.want {
-			t.Errorf("glob %q on %q: %v", c.pattern, c.path, got)
-		}
-	}
-}

@@ -89,6 +89,7 @@ func (s *Server) touch(t *apiv1.Touches) error {
 	for i, count := range t.Counts {
 		reads += uint64(count)
 		key := cache.Key(t.Keys[i*len(cache.Key{}):])
+		s.opts.Sidecar.Touched(key)
 		for range min(count, touchMost) {
 			if s.opts.Places == nil {
 				break
