@@ -1,17 +1,8 @@
 package itest
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"hash/crc32"
-	"maps"
-	"path/filepath"
-	"slices"
 	"testing"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/alio-lake/alio/itest/harness"
 )
@@ -49,31 +40,26 @@ func (s *prestoStage) deltaLake(ctx context.Context, t *testing.T) {
 	}
 }
 
-// hudi reads a copy-on-write table by plugin/hudi. Presto writes none, so the table is made by hand: a timeline of one commit, the files that Presto has
-// written for a Hive table, and an entry in the metastore with Hudi's input format.
+// hudi reads tables that Hudi's own writer has made (formats/testdata) by plugin/hudi. Presto writes none, so they are entered into the metastore by hand, with Hudi's input
+// format; of the one whose records are merged on read it then shows the base files.
 func (s *prestoStage) hudi(ctx context.Context, t *testing.T) {
-	const instant, base = "20260101000000000", "11111111-2222-3333-4444-555555555555-0_0-0-0_20260101000000000.parquet"
-	files := map[string][]byte{
-		base: onlyFile(t, filepath.Join(s.meta, "here", "item")),
-		".hoodie/hoodie.properties": []byte("hoodie.table.name=item\nhoodie.table.type=COPY_ON_WRITE\nhoodie.table.version=6\nhoodie.timeline.layout.version=1\n" +
-			"hoodie.table.base.file.format=PARQUET\nhoodie.archivelog.folder=archived\n" +
-			fmt.Sprintf("hoodie.table.checksum=%d\n", crc32.ChecksumIEEE([]byte(".item")))), // of database and table
-
-		".hoodie/" + instant + ".commit": []byte(`{"partitionToWriteStats":{"":[{"fileId":"11111111-2222-3333-4444-555555555555-0","path":"` + base +
-			`","prevCommit":"null","partitionPath":""}]},"compacted":false,"extraMetadata":{},"operationType":"BULK_INSERT"}`),
-	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		_, err := s.store.Client().PutObject(ctx, &awss3.PutObjectInput{Bucket: &s.store.Bucket, Key: aws.String("hudi/item/" + name), Body: bytes.NewReader(files[name])})
-		need(t, err)
-	}
+	_, err := s.presto.Query(ctx, "CREATE TABLE stock.here.hudi ("+hudiColumns+", p varchar) WITH (partitioned_by = ARRAY['p'])")
+	need(t, err)
+	_, err = s.presto.Query(ctx, "INSERT INTO stock.here.hudi SELECT '', '', '', '', '', '', BIGINT '0', DOUBLE '0', p FROM (VALUES 'p0', 'p1') t (p)") // for its partitions
+	need(t, err)
 	for _, scheme := range []string{"s3", "s3a"} {
 		_, err := s.presto.Query(ctx, "CREATE SCHEMA stock."+scheme+"_hudi")
 		need(t, err)
-		need(t, harness.EnterHudiTable(s.meta, "here", scheme+"_hudi", scheme+"://"+s.store.Bucket+"/hudi", "item"))
 	}
-	const text = "SELECT count(*), sum(i_current_price), max(i_item_id) FROM ${database}.${schema}.item"
-	rows := s.tableFormat(ctx, t, "hudi", text, "s3_hudi", "s3a_hudi")
-	if firstColumn(t, rows) != 2000 {
-		t.Errorf("the table has 2,000 rows, and Presto counts %v", rows)
+	for _, made := range hudiTables {
+		need(t, harness.PutTestTable(ctx, s.store.Client(), s.store.Bucket, "hudi/"+made.name, made.name))
+		for _, scheme := range []string{"s3", "s3a"} {
+			need(t, harness.EnterHudiTable(s.meta, "here/hudi", scheme+"_hudi/"+made.name, scheme+"://"+s.store.Bucket+"/hudi/"+made.name))
+		}
+		text := "SELECT count(*), sum(v), max(ts), max(id), min(_hoodie_commit_time) FROM ${database}.${schema}." + made.name
+		rows := s.tableFormat(ctx, t, "hudi", text, "s3_hudi", "s3a_hudi")
+		if firstColumn(t, rows) != made.rows {
+			t.Errorf("%s has %d rows, and Presto shows %v", made.name, made.rows, rows)
+		}
 	}
 }

@@ -122,6 +122,9 @@ func (s *prestoStage) catalogs(t *testing.T) map[string]map[string]string {
 	}
 	// Hudi's library copies Hadoop's configuration, which by default is a view in 0.287 that it sees nothing in: "No FileSystem for scheme: s3". The bridge's is none.
 	all["stock_hudi"]["hive.copy-on-first-write-configuration-enabled"] = "false"
+	// Presto keeps one file system of local files for all catalogs of a user: with impersonation this one's user is the query's, and the others' the process's.
+	through("local", "hive-hadoop2", map[string]string{"fs.file.impl": "io.alio.presto.AlioFileSystem", "alio.local.ms": "2000"}) // and other settings have a client of their own
+	all["local"]["hive.hdfs.impersonation.enabled"] = "true"
 	for name, settings := range s.badSettings(t) {
 		through(name, "hive-hadoop2", settings)
 	}
@@ -201,6 +204,7 @@ func TestPresto(t *testing.T) {
 		t.Run(name, func(t *testing.T) { s.sameRows(ctx, t, name, texts[name]) })
 	}
 	t.Run("alio-hive", func(t *testing.T) { s.connector(ctx, t, texts["q43"]) })
+	t.Run("local files", func(t *testing.T) { s.localFiles(ctx, t, texts) })
 	t.Run("hdfs", func(t *testing.T) { s.overHDFS(ctx, t, texts) })
 	t.Run("delta", func(t *testing.T) { s.deltaLake(ctx, t) })
 	t.Run("hudi", func(t *testing.T) { s.hudi(ctx, t) })

@@ -15,18 +15,18 @@ import (
 )
 
 // badSidecars are what a bridge may find where a sidecar of its own release should be: nobody, a server that knows gRPC but not this version of the API, one
-// that knows no gRPC, and a folder that is not the sidecar's.
+// that knows no gRPC, a folder that is not the sidecar's, and the sidecar's own, which Trino's user may not read.
 type badSidecars struct {
-	nobody, other, web, folder string
+	nobody, other, web, folder, shut string
 }
 
-func startBadSidecars(t *testing.T) badSidecars {
+// startBadSidecars are told the cache directory of the real one, which there is a way to that Trino's user may not go.
+func startBadSidecars(t *testing.T, cache string) badSidecars {
 	t.Helper()
 	dir := t.TempDir()
-	b := badSidecars{nobody: filepath.Join(dir, "nobody"), other: filepath.Join(dir, "other"), web: filepath.Join(dir, "web"), folder: filepath.Join(dir, "folder")}
-	if err := os.Mkdir(b.folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	b := badSidecars{nobody: filepath.Join(dir, "nobody"), other: filepath.Join(dir, "other"), web: filepath.Join(dir, "web"), folder: filepath.Join(dir, "folder"),
+		shut: shutWay(t, cache)}
+	need(t, os.Mkdir(b.folder, 0o755))
 	other, err := net.Listen("unix", b.other)
 	if err != nil {
 		t.Fatal(err)
@@ -44,6 +44,17 @@ func startBadSidecars(t *testing.T) badSidecars {
 	return b
 }
 
+// shutWay is a path to a directory through a folder that nobody may enter.
+func shutWay(t *testing.T, to string) string {
+	t.Helper()
+	shut := filepath.Join(t.TempDir(), "shut")
+	need(t, os.Mkdir(shut, 0o700))
+	need(t, os.Symlink(to, filepath.Join(shut, "cache")))
+	need(t, os.Chmod(shut, 0))
+	t.Cleanup(func() { need(t, os.Chmod(shut, 0o700)) }) // so that it can be removed
+	return filepath.Join(shut, "cache")
+}
+
 // catalogs are a good one, but for one property each.
 func (b badSidecars) catalogs(good map[string]string) map[string]map[string]string {
 	but := func(property, value string) map[string]string {
@@ -52,7 +63,7 @@ func (b badSidecars) catalogs(good map[string]string) map[string]map[string]stri
 		return c
 	}
 	return map[string]map[string]string{"nobody": but("alio.sidecar", b.nobody), "other_version": but("alio.sidecar", b.other), "web": but("alio.sidecar", b.web),
-		"no_folder": but("alio.directories", b.folder)}
+		"no_folder": but("alio.directories", b.folder), "shut_folder": but("alio.directories", b.shut)}
 }
 
 // badInput: with a wrong address, a sidecar of another release or a folder that cannot be read, queries have the right rows; a counter tells, and one warning a
@@ -69,6 +80,8 @@ func (s *bridgeStage) badInput(ctx context.Context, t *testing.T, text string) {
 		{catalog: "web", client: "UnreachedCalls", bridge: "BypassedFiles", cause: s.bad.web, remedy: "is that the address of its gRPC door?"},
 		{catalog: "other_version", client: "RefusedCalls", bridge: "BypassedFiles", cause: "unknown service alio.v1.Sidecar", remedy: "install both of one release"},
 		{catalog: "no_folder", client: "SidecarBytes", bridge: "OpenedFiles", cause: s.bad.folder + " cannot be identified", remedy: "May this user read it, and is it the sidecar's?",
+			throughASidecar: true},
+		{catalog: "shut_folder", client: "SidecarBytes", bridge: "OpenedFiles", cause: s.bad.shut + " cannot be identified", remedy: "May this user read it, and is it the sidecar's?",
 			throughASidecar: true},
 	} {
 		begun := time.Now()

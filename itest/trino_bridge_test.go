@@ -60,6 +60,7 @@ func TestTrinoBridge(t *testing.T) {
 	t.Run("hudi", func(t *testing.T) { s.hudi(ctx, t) })
 	t.Run("overwritten in place", func(t *testing.T) { s.overwritten(ctx, t) })
 	t.Run("filled by Trino", func(t *testing.T) { s.filled(ctx, t, queries["q43"]) })
+	t.Run("local files", func(t *testing.T) { s.localFiles(ctx, t, queries) })
 	t.Run("hdfs", func(t *testing.T) { s.onHDFS(ctx, t, queries["q43"]) })
 	t.Run("iceberg", func(t *testing.T) { s.iceberg(ctx, t) })
 	t.Run("over-read", func(t *testing.T) { s.overRead(ctx, t) })
@@ -81,7 +82,7 @@ func startBridge(ctx context.Context, t *testing.T) *bridgeStage {
 	s.alio = harness.SidecarWith(t, harness.AlioOptions{Endpoint: s.origin.URL(), Bucket: s.s3.Bucket, Region: s.s3.Region, AccessKey: s.s3.AccessKey,
 		SecretKey: s.s3.SecretKey, Socket: socket, ExtraYAML: bridgeFreshness,
 		Mounts: fmt.Sprintf("  warehouse: {uri: '%s/warehouse', hdfs: {conf_dir: '%s', user: %s}}\n", s.hdfs.URI, s.hdfs.ConfDir, harness.HDFSUser)})
-	s.bad = startBadSidecars(t)
+	s.bad = startBadSidecars(t, s.alio.CacheDir)
 	_, plugins, err := harness.TrinoBridge(ctx, t.Logf)
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +93,7 @@ func startBridge(ctx context.Context, t *testing.T) *bridgeStage {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
+			t.Logf("Trino's warnings: %q", s.warnings(t, "alio"))
 			t.Logf("end of Trino's log:\n%s", s.trino.Output())
 		}
 		s.trino.Stop()
@@ -105,6 +107,7 @@ func (s *bridgeStage) catalogs(t *testing.T, socket string) map[string]map[strin
 	plain := harness.HiveCatalog(s.origin.URL(), s.s3.Region, s.s3.AccessKey, s.s3.SecretKey)
 	hive := maps.Clone(plain) // Hadoop's libraries, in a class loader for each catalog, take seconds: only where HDFS is read
 	hive["fs.hadoop.enabled"] = "true"
+	hive["hive.allow-register-partition-procedure"] = "true"
 	hive["hive.config.resources"] = filepath.Join(s.hdfs.ConfDir, "core-site.xml") + "," + filepath.Join(s.hdfs.ConfDir, "hdfs-site.xml")
 	delta := maps.Clone(plain)
 	delta["connector.name"] = "delta_lake"
@@ -137,6 +140,7 @@ func (s *bridgeStage) catalogs(t *testing.T, socket string) map[string]map[strin
 	lost, filling, off := bridged(plain), bridged(plain), bridged(plain)
 	lost["alio.deadline"] = "200ms" // ten times the default, for a machine that is busy
 	filling["alio.fill"] = "CLIENT"
+	filling["alio.mounts"] += ",local:///=files" // a name that clients share: the sidecar has no such mount
 	off["alio.enabled"] = "false"
 	all := map[string]map[string]string{"hive": hive, "delta": delta, "hudi": hudi, "iceberg": iceberg, "alio_hive": bridged(hive), "alio_delta": bridged(delta),
 		"alio_hudi": bridged(hudi), "alio_iceberg": bridged(iceberg), "lost": lost, "filling": filling, "off": off, "own_cache": own, "damaged": bridged(plain),
@@ -266,20 +270,24 @@ func (s *bridgeStage) sameRows(ctx context.Context, t *testing.T, queries map[st
 // settled waits until the disk tier has all pages.
 func (s *bridgeStage) settled(ctx context.Context, t *testing.T) {
 	t.Helper()
+	settled(ctx, t, s.alio)
+}
+
+// settled waits until a sidecar's disk tier has all pages, those among them that a client is still putting.
+func settled(ctx context.Context, t *testing.T, a *harness.Alio) {
+	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		m, err := s.alio.Metrics(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var queued float64
+		m, err := a.Metrics(ctx)
+		need(t, err)
+		waiting := m["alio_rpc_claimed_pages"]
 		for name, v := range m {
 			if strings.HasPrefix(name, "alio_disk_write_queue_bytes") {
-				queued += v
+				waiting += v
 			}
 		}
-		if queued == 0 {
+		if waiting == 0 {
 			return
 		}
 		select {

@@ -107,6 +107,37 @@ func TestAppendOfABlockKeepsTheOthers(t *testing.T) {
 	}
 }
 
+// A client that looks at a file before it reads it, at a rule that has the origin asked each time, has no byte read twice: the look reads the file's end, and
+// the read that asks anew, of all that is not resident, leaves it out. After an append that is the last block.
+func TestALookReadsNothingTwice(t *testing.T) {
+	const block = 1 << 20
+	r := newRig(t, 1, askAlways)
+	data := noise(1, 3*block+256_000)
+	r.store.PutBlocks("t/log", data, block)
+	client := func(from int64) {
+		t.Helper()
+		if _, err := r.Locate(t.Context(), "lake", "t/log", ""); err != nil {
+			t.Fatal(err)
+		}
+		r.want("t/log", data, from, int64(len(data))-from, 0)
+		if n, first := r.fetched(len(data)); n != int64(len(data))-from || first != from {
+			t.Errorf("%d bytes from %d on fetched, want %d from %d on", n, first, int64(len(data))-from, from)
+		}
+	}
+	client(0)
+	more := noise(2, 64_000)
+	data = append(data, more...)
+	r.must(r.store.Append("t/log", more, false))
+	client(3 * block)
+
+	changed := noise(3, len(data)) // under an open file: what the look has read is of no use
+	if _, err := r.Locate(t.Context(), "lake", "t/log", ""); err != nil {
+		t.Fatal(err)
+	}
+	r.store.PutBlocks("t/log", changed, block)
+	r.want("t/log", changed, 3*block, int64(len(data))-3*block, 0)
+}
+
 // What may still change is asked of the origin at every read, at the version that the answer is of, and by that alone; complete blocks come from the cache.
 func TestUnfinishedPartsAreReadThrough(t *testing.T) {
 	const block = 300_007

@@ -119,7 +119,20 @@ func (r *reading) guess(ctx context.Context, obj *origin.Object, req origin.Read
 	if len(obj.Parts) > 1 {
 		n = 1 // an append leaves all but the end as it was: where the beginning is resident, it is not read again for the sake of an answer's version
 	}
-	return req, r.resident(ctx, obj, off, n)
+	if r.resident(ctx, obj, off, n) {
+		return req, true
+	}
+	return r.withoutTail(ctx, obj, req), false
+}
+
+// withoutTail takes the object's end off a request that reaches it, if that is resident: the look which opened the file has just read it. The answer tells the
+// version all the same.
+func (r *reading) withoutTail(ctx context.Context, obj *origin.Object, req origin.ReadRequest) origin.ReadRequest {
+	tail := obj.Size - formats.TailSize
+	if req.Suffix == 0 && req.Offset < tail && req.Length > tail-req.Offset && r.resident(ctx, obj, tail, formats.TailSize) {
+		req.Length = tail - req.Offset
+	}
+	return req
 }
 
 // resident tells whether a range of an object could be served without the origin.

@@ -97,41 +97,72 @@ func EnterPrestoTables(metastore, from, to, location string, tables []string) er
 	return nil
 }
 
-// EnterHudiTable is EnterPrestoTables for one table, whose files at location/<table> are Hudi's, copied on write.
-func EnterHudiTable(metastore, from, to, location, table string) error {
+// EnterHudiTable enters a copied-on-write table of Hudi's at a location into a schema, which exists. Template is a table of the metastore with its columns and partitions; a
+// partition's files lie in the folder of its value, as Hudi has them where it is not told otherwise.
+func EnterHudiTable(metastore, template, to, location string) error {
 	format := map[string]string{"serDe": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
 		"inputFormat": "org.apache.hudi.hadoop.HoodieParquetInputFormat", "outputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat"}
-	return enterTable(filepath.Join(metastore, from, table), filepath.Join(metastore, to, table), location+"/"+table, format)
+	source, target := filepath.Join(metastore, template), filepath.Join(metastore, to)
+	if err := enterTable(source, target, location, format); err != nil {
+		return err
+	}
+	partitions, err := filepath.Glob(filepath.Join(source, "*=*"))
+	if err != nil || len(partitions) == 0 {
+		return fmt.Errorf("partitions %q of %s: %w", partitions, template, err)
+	}
+	for _, p := range partitions {
+		name := filepath.Base(p)
+		_, value, _ := strings.Cut(name, "=")
+		err := editEntry(p, filepath.Join(target, name), func(entry map[string]any) error {
+			entry["externalLocation"], entry["storageFormat"] = location+"/"+value, format
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("partition %s of %s: %w", name, template, err)
+		}
+	}
+	return nil
 }
 
 // enterTable copies a table's entry of a file metastore to another folder, as an external table at a location and of a storage format (nil: the same).
 func enterTable(source, target, location string, format map[string]string) error {
+	err := editEntry(source, target, func(table map[string]any) error {
+		parameters, _ := table["parameters"].(map[string]any)
+		if parameters == nil {
+			return errors.New("the metastore's entry has no parameters")
+		}
+		parameters["EXTERNAL"] = "TRUE"
+		table["tableType"], table["externalLocation"] = "EXTERNAL_TABLE", location
+		if format != nil {
+			table["storageFormat"] = format
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return os.CopyFS(filepath.Join(target, ".prestoPermissions"), os.DirFS(filepath.Join(source, ".prestoPermissions")))
+}
+
+// editEntry copies an entry of a file metastore, a table's or a partition's, to another folder, and changes it.
+func editEntry(source, target string, edit func(map[string]any) error) error {
 	text, err := os.ReadFile(filepath.Join(source, ".prestoSchema"))
 	if err != nil {
 		return err
 	}
-	var table map[string]any
+	var entry map[string]any
 	in := json.NewDecoder(bytes.NewReader(text))
 	in.UseNumber()
-	if err := in.Decode(&table); err != nil {
+	if err := in.Decode(&entry); err != nil {
 		return fmt.Errorf("the metastore's entry: %w", err)
 	}
-	parameters, _ := table["parameters"].(map[string]any)
-	if parameters == nil {
-		return errors.New("the metastore's entry has no parameters")
+	if err := edit(entry); err != nil {
+		return err
 	}
-	parameters["EXTERNAL"] = "TRUE"
-	table["tableType"], table["externalLocation"] = "EXTERNAL_TABLE", location
-	if format != nil {
-		table["storageFormat"] = format
-	}
-	if text, err = json.Marshal(table); err != nil {
+	if text, err = json.Marshal(entry); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(target, 0o755); err != nil {
-		return err
-	}
-	if err := os.CopyFS(filepath.Join(target, ".prestoPermissions"), os.DirFS(filepath.Join(source, ".prestoPermissions"))); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(target, ".prestoSchema"), text, 0o644)

@@ -206,17 +206,18 @@ func propertiesText(p map[string]string) []byte {
 // start runs the server without its launcher, as one process of ours.
 func (t *Trino) start(java, home string, o TrinoOptions) (err error) {
 	etc := filepath.Join(t.Dir, "etc")
-	t.proc, err = startProcess(processSpec{
-		Name: "trino " + t.node, Path: java, Dir: t.Dir, LogFile: filepath.Join(t.Dir, "trino.log"),
-		Args: []string{"-server", "-Xmx" + o.Heap, "-XX:+UseG1GC", "-XX:G1HeapRegionSize=32M", "-XX:+ExplicitGCInvokesConcurrent",
-			"-XX:+ExitOnOutOfMemoryError", "-XX:ReservedCodeCacheSize=256M", "-XX:PerMethodRecompilationCutoff=10000",
-			"-XX:PerBytecodeRecompilationCutoff=10000", "-Djdk.attach.allowAttachSelf=true", "-Djdk.nio.maxCachedBufferSize=2000000",
-			"--enable-native-access=ALL-UNNAMED",
-			"-Dnode.environment=test", "-Dnode.id=" + t.node, "-Dnode.internal-address=127.0.0.1", "-Dnode.bind-ip=127.0.0.1",
-			"-Dnode.data-dir=" + filepath.Join(t.Dir, "data"),
-			"-Dconfig=" + filepath.Join(etc, "config.properties"), "-Dlog.levels-file=" + filepath.Join(etc, "log.properties"),
-			"-cp", filepath.Join(home, "lib", "*"), "io.trino.server.TrinoServer"},
-	})
+	path, args, err := modesHold(java, []string{"-server", "-Xmx" + o.Heap, "-XX:+UseG1GC", "-XX:G1HeapRegionSize=32M", "-XX:+ExplicitGCInvokesConcurrent",
+		"-XX:+ExitOnOutOfMemoryError", "-XX:ReservedCodeCacheSize=256M", "-XX:PerMethodRecompilationCutoff=10000",
+		"-XX:PerBytecodeRecompilationCutoff=10000", "-Djdk.attach.allowAttachSelf=true", "-Djdk.nio.maxCachedBufferSize=2000000",
+		"--enable-native-access=ALL-UNNAMED",
+		"-Dnode.environment=test", "-Dnode.id=" + t.node, "-Dnode.internal-address=127.0.0.1", "-Dnode.bind-ip=127.0.0.1",
+		"-Dnode.data-dir=" + filepath.Join(t.Dir, "data"),
+		"-Dconfig=" + filepath.Join(etc, "config.properties"), "-Dlog.levels-file=" + filepath.Join(etc, "log.properties"),
+		"-cp", filepath.Join(home, "lib", "*"), "io.trino.server.TrinoServer"})
+	if err != nil {
+		return err
+	}
+	t.proc, err = startProcess(processSpec{Name: "trino " + t.node, Path: path, Dir: t.Dir, LogFile: filepath.Join(t.Dir, "trino.log"), Args: args})
 	return err
 }
 

@@ -81,7 +81,7 @@ func New(o Options) (*Server, error) {
 		grpc.MaxRecvMsgSize(o.PutBytes+requestSlack), grpc.MaxConcurrentStreams(uint32(min(o.Calls, streamsEach))),
 		grpc.MaxHeaderListSize(headerBytes), grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Nanosecond, PermitWithoutStream: true}), // the Java client pings while it puts
 		grpc.WaitForHandlers(true),
 	)
 	if o.Sidecar != nil {

@@ -17,8 +17,6 @@ import java.util.List;
 public final class AlioFile implements Closeable {
     private static final long MOST_AT_ONCE = 8 << 20; // of one Read call, so that what came counts when the rest does not come
 
-    private static final long NEAR = 64 << 10; // what lies between two misses is read again rather than a second request made
-
     private final AlioClient client;
     private final View view;
     private final ClientFill fill;
@@ -139,7 +137,7 @@ public final class AlioFile implements Closeable {
                 }
             }
         }
-        for (Span m : fill == null ? Span.near(left, NEAR) : left) {
+        for (Span m : Span.near(left, Span.NEAR)) {
             if (fill != null) {
                 client.filler.read(this, piece(p, base, m.from, m.to), m);
             } else {

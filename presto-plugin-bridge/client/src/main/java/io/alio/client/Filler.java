@@ -8,9 +8,11 @@ import io.alio.client.wire.Replies;
 import io.alio.client.wire.Requests;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
+import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
@@ -18,7 +20,7 @@ import java.util.concurrent.atomic.AtomicLong;
 
 /** Reads client-filled files, and puts what the sidecar lacks. */
 final class Filler {
-    private static final long ROW = 4 << 20; // of granted pages that are read from the origin, and held, at once
+    private static final long RUN = 12 << 20; // bytes that are read from the origin, and held, at once: an engine's largest reads (8 MiB) with the pages at their ends
     private static final long LONGEST_PUT = 5_000_000_000L;
 
     private final AlioClient client;
@@ -45,7 +47,7 @@ final class Filler {
             return;
         }
         ByteBuffer whole = p.slice();
-        for (Span m : f.readLocalAgain(whole, s)) {
+        for (Span m : Span.near(f.readLocalAgain(whole, s), Span.NEAR)) {
             fill(f, piece(whole, s, m.from, m.to), m, got);
         }
     }
@@ -74,16 +76,22 @@ final class Filler {
         return a.decoded;
     }
 
-    /** Rows of granted pages by the filler, which are then put; what the sidecar has in memory by Read; the rest by the filler alone. */
+    /** What the sidecar has in memory by Read; the rest by the filler, in runs of which the granted pages are then put. */
     private void fill(AlioFile f, ByteBuffer p, Span s, Decoded got) throws IOException {
         for (long pos = s.from; pos < s.to; ) {
-            List<Decoded.Grant> row = rowAt(got.granted, pos);
-            long to = row.isEmpty() ? Math.min(s.to, nextBound(got, pos)) : Math.min(s.to, row.get(row.size() - 1).end());
-            ByteBuffer q = piece(p, s, pos, to);
-            if (!row.isEmpty()) {
-                fillRow(f, q, pos, row, got);
-            } else if (!Span.holds(got.memory, pos) || !remote(f, q.duplicate(), pos)) {
-                byFiller(f, q, pos);
+            if (Span.holds(got.memory, pos)) {
+                long to = Math.min(s.to, nextBound(got, pos));
+                if (remote(f, piece(p, s, pos, to), pos)) {
+                    pos = to;
+                    continue;
+                }
+            }
+            Run run = runAt(got, s, pos);
+            long to = Math.min(s.to, run.to);
+            if (run.granted.isEmpty()) {
+                byFiller(f, piece(p, s, pos, to), pos);
+            } else {
+                fillRun(f, piece(p, s, pos, to), pos, run, got);
             }
             pos = to;
         }
@@ -98,21 +106,48 @@ final class Filler {
         }
     }
 
-    /** The granted page that holds a position and those that follow it without a gap, up to a row's bytes. */
-    private static List<Decoded.Grant> rowAt(List<Decoded.Grant> granted, long pos) {
-        int i = 0;
-        while (i < granted.size() && granted.get(i).end() <= pos) {
-            i++;
+    /** What is read from the origin in one request. It begins and ends with its granted pages, where those reach beyond what is wanted. */
+    private static final class Run {
+        long from;
+        long to;
+        final List<Decoded.Grant> granted = new ArrayList<>();
+    }
+
+    /**
+     * The run at a position. Pages that others are filling are part of it, and so is the little that the sidecar has between two pages that it lacks: without
+     * the sidecar all this would be one request.
+     */
+    private static Run runAt(Decoded got, Span s, long pos) {
+        Run run = new Run();
+        run.from = run.to = pos;
+        for (long at = pos; at < s.to; ) {
+            Decoded.Grant g = grantAt(got.granted, at);
+            long end = g == null ? Math.min(s.to, nextBound(got, at)) : g.end();
+            boolean first = run.to == pos;
+            boolean there = !first && g == null && Span.holds(got.memory, at);
+            if (!first && end - run.from > RUN || there && end - at > Span.NEAR) {
+                break;
+            }
+            if (g != null) {
+                run.from = Math.min(run.from, g.offset);
+                run.granted.add(g);
+            }
+            if (!there) { // else only if more follows
+                run.to = end;
+            }
+            at = end;
         }
-        if (i == granted.size() || granted.get(i).offset > pos) {
-            return Collections.emptyList();
+        return run;
+    }
+
+    /** The granted page that holds a position; null: none does. */
+    private static Decoded.Grant grantAt(List<Decoded.Grant> granted, long pos) {
+        for (Decoded.Grant g : granted) {
+            if (g.offset <= pos && pos < g.end()) {
+                return g;
+            }
         }
-        int n = i + 1;
-        long bytes = granted.get(i).length;
-        while (n < granted.size() && granted.get(n).offset == granted.get(n - 1).end() && bytes + granted.get(n).length <= ROW) {
-            bytes += granted.get(n++).length;
-        }
-        return granted.subList(i, n);
+        return null;
     }
 
     /** Where, after pos, granted pages or pages in memory begin or end. */
@@ -132,18 +167,17 @@ final class Filler {
         return to > pos ? Math.min(out, to) : out;
     }
 
-    /** Reads whole pages from the origin, hands p what it wants of them, and puts them. */
-    private void fillRow(AlioFile f, ByteBuffer p, long pos, List<Decoded.Grant> row, Decoded got) throws IOException {
-        long start = row.get(0).offset;
-        byte[] b = new byte[(int) (row.get(row.size() - 1).end() - start)];
+    /** Reads a run from the origin, hands p what it wants of it, and puts the granted pages. */
+    private void fillRun(AlioFile f, ByteBuffer p, long pos, Run run, Decoded got) throws IOException {
+        byte[] b = new byte[(int) (run.to - run.from)];
         try {
-            byFiller(f, ByteBuffer.wrap(b), start);
+            byFiller(f, ByteBuffer.wrap(b), run.from);
         } catch (IOException e) {
-            later(() -> putSome(f, Collections.emptyList(), 0, got.claimToken, LONGEST_PUT));
+            later(() -> giveBack(f, got));
             throw e;
         }
-        p.put(b, (int) (pos - start), p.remaining());
-        put(f, row, b, got);
+        p.put(b, (int) (pos - run.from), p.remaining());
+        put(f, run, b, got);
     }
 
     private void byFiller(AlioFile f, ByteBuffer p, long position) throws IOException {
@@ -156,19 +190,18 @@ final class Filler {
      * Gives the sidecar pages, in the background: the reader has its bytes already. What does not fit the memory for that is dropped; the claim on it runs out,
      * since giving it back would take it from what is still on its way.
      */
-    private void put(AlioFile f, List<Decoded.Grant> row, byte[] b, Decoded got) {
+    private void put(AlioFile f, Run run, byte[] b, Decoded got) {
         boolean fits = waiting.addAndGet(b.length) <= client.options.putMemory();
-        List<Decoded.Grant> pages = new ArrayList<>(row);
         boolean begun = fits && got.claimToken != null && later(() -> {
             try {
-                putAll(f, pages, b, got);
+                putAll(f, run, b, got);
             } finally {
                 waiting.addAndGet(-b.length);
             }
         });
         if (!begun) {
             waiting.addAndGet(-b.length);
-            client.counters.dropped.add(row.size());
+            client.counters.dropped.add(run.granted.size());
         }
     }
 
@@ -181,46 +214,105 @@ final class Filler {
         }
     }
 
-    private void putAll(AlioFile f, List<Decoded.Grant> row, byte[] b, Decoded got) {
+    /**
+     * Puts a run's pages. The file's end goes first, where the run holds it: it may tell the sidecar how the file is cut. What is cut in another way than it was
+     * claimed, whoever put the end, is claimed anew, once, and put from the same bytes: else the next reader would have to read it again.
+     */
+    private void putAll(AlioFile f, Run run, byte[] b, Decoded got) {
         int most;
         try {
             most = client.session.current(client.control.control).maxPut;
         } catch (Failure e) {
-            client.counters.dropped.add(row.size());
+            client.counters.dropped.add(run.granted.size());
             return;
         }
-        long start = row.get(0).offset;
-        for (int i = 0; i < row.size(); ) {
+        Deque<Decoded.Grant> left = new ArrayDeque<>(run.granted);
+        Decoded claim = got;
+        boolean endFirst = left.size() > 1 && left.getLast().end() == f.size();
+        boolean outside = false; // something was granted that the run does not hold whole
+        for (boolean anew = false; !left.isEmpty(); ) {
+            List<Decoded.Grant> some = endFirst ? new ArrayList<>(Collections.singletonList(left.removeLast())) : firstOf(left, most);
+            endFirst = false;
             List<ProtoWriter> pages = new ArrayList<>();
-            for (long size = 0; i < row.size() && (size == 0 || size + row.get(i).length <= most); i++) {
-                pages.add(page(row.get(i), b, (int) (row.get(i).offset - start)));
-                size += row.get(i).length;
+            for (Decoded.Grant g : some) {
+                pages.add(page(g, b, (int) (g.offset - run.from)));
             }
-            if (!putSome(f, pages, pages.size(), got.claimToken, Math.min(got.claimNanos, LONGEST_PUT))) {
-                if (i < row.size()) {
-                    client.counters.dropped.add(row.size() - i);
-                    putSome(f, Collections.emptyList(), 0, got.claimToken, LONGEST_PUT);
-                }
+            Stored o = putSome(f, pages, claim.claimToken, Math.min(claim.claimNanos, LONGEST_PUT), anew);
+            if (o == Stored.CUT_OTHERWISE && !anew) {
+                anew = true;
+                claim = claimAnew(f, run, claim, left);
+                outside = claim != got && left.size() < claim.granted.size();
+            } else if (o != Stored.ALL) {
+                client.counters.dropped.add(left.size() + (o == Stored.NONE || o == Stored.CUT_OTHERWISE ? some.size() : 0));
+                giveBack(f, claim);
                 return;
             }
         }
-        f.view().missing(start, start + b.length); // they have places soon
+        if (outside) {
+            giveBack(f, claim);
+        }
+        f.view().missing(run.from, run.to); // they have places soon
     }
 
-    /** Makes one Put. False: the rest of the claim is of no use any more. */
-    private boolean putSome(AlioFile f, List<ProtoWriter> pages, int count, byte[] token, long deadline) {
+    /** Takes pages of a list, as many as go into one Put. */
+    private static List<Decoded.Grant> firstOf(Deque<Decoded.Grant> left, int most) {
+        List<Decoded.Grant> some = new ArrayList<>();
+        for (long size = 0; !left.isEmpty() && (size == 0 || size + left.getFirst().length <= most); ) {
+            size += left.getFirst().length;
+            some.add(left.removeFirst());
+        }
+        return some;
+    }
+
+    /** Claims what the sidecar lacks of a run as it is cut now; left becomes what was granted of that. */
+    private Decoded claimAnew(AlioFile f, Run run, Decoded old, Deque<Decoded.Grant> left) {
+        int before = left.size();
+        left.clear();
+        giveBack(f, old);
+        Decoded now;
+        try {
+            now = claim(f, new Span(run.from, run.to));
+        } catch (Failure e) {
+            client.counters.dropped.add(before);
+            return old;
+        }
+        for (Decoded.Grant g : now.granted) {
+            if (g.offset >= run.from && g.end() <= run.to) {
+                left.add(g);
+            }
+        }
+        return now;
+    }
+
+    private void giveBack(AlioFile f, Decoded claim) {
+        if (claim.claimToken != null) {
+            putSome(f, Collections.emptyList(), claim.claimToken, LONGEST_PUT, false);
+        }
+    }
+
+    /** What became of pages that were put. */
+    private enum Stored {
+        ALL,
+        /** The file is cut in another way than was claimed; the pages may have been stored or not. */
+        CUT_OTHERWISE,
+        NONE,
+    }
+
+    /** Makes one Put. */
+    private Stored putSome(AlioFile f, List<ProtoWriter> pages, byte[] token, long deadline, boolean warn) {
         AlioObject o = f.object();
         byte[] request = Requests.put(o.mount(), o.path(), AlioClient.wire(f.fill()), token == null ? new byte[0] : token, pages);
         try {
             Replies.Put got = Replies.Put.parse(client.control.call("Put", request, Control.Patience.of(deadline)));
             client.counters.stored.add(got.stored);
-            return !got.openAgain;
+            return got.openAgain ? Stored.CUT_OTHERWISE : Stored.ALL;
         } catch (Failure | ProtocolException e) {
-            client.counters.dropped.add(count);
-            if (e instanceof Failure && ((Failure) e).reason() != Unavailable.UNREACHABLE && ((Failure) e).reason() != Unavailable.CLOSED) {
+            Unavailable reason = e instanceof Failure ? ((Failure) e).reason() : null;
+            boolean refused = reason == Unavailable.INVALID;
+            if (!refused && reason != Unavailable.UNREACHABLE && reason != Unavailable.CLOSED || refused && warn) {
                 warnings.warn("put", "the sidecar does not store what was read for it, " + o + ": " + e.getMessage());
             }
-            return false;
+            return refused ? Stored.CUT_OTHERWISE : Stored.NONE;
         }
     }
 

@@ -8,6 +8,9 @@ final class Span {
     /** To the end of whatever it is. */
     static final long END = Long.MAX_VALUE;
 
+    /** What lies between two misses is read again rather than a second request made. */
+    static final long NEAR = 64 << 10;
+
     private static final int MOST = 16; // that a view remembers to ask about; beyond it, those nearest to each other become one
 
     final long from;

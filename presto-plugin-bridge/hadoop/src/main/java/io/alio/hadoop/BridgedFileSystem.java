@@ -76,7 +76,10 @@ public class BridgedFileSystem extends FilterFileSystem {
         return new Plain(path, bufferSize);
     }
 
-    /** Any file system: a file's version is what its status tells, its length and its time, which some changes leave as they were. */
+    /**
+     * Any file system: a file's version is what its status tells, its length and its time, which some changes leave as they were. So hidden files, which engines rewrite
+     * in place (those of a metastore of files) or make grow, are not cached.
+     */
     protected class Plain implements Behind {
         protected final Path path;
         private final int bufferSize;
@@ -89,8 +92,8 @@ public class BridgedFileSystem extends FilterFileSystem {
         @Override
         public Known known() throws IOException {
             FileStatus s = fs.getFileStatus(path);
-            if (s.isDirectory()) {
-                return Known.UNCACHED; // the file system behind says what is wrong with opening it
+            if (s.isDirectory() || path.getName().startsWith(".")) {
+                return Known.UNCACHED; // of a folder the file system behind says what is wrong with opening it
             }
             return Known.of("", s.getLen(), "length+mtime", s.getLen() + "+" + s.getModificationTime());
         }

@@ -1,0 +1,91 @@
+package itest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alio-lake/alio/itest/harness"
+)
+
+// hudiTables are the tables of formats/testdata that Hudi's own writer has made and that both engines can read, and how many rows they show.
+var hudiTables = []struct {
+	name string
+	rows int64
+}{{"hudi_cow6", 199}, {"hudi_mor6", 200}}
+
+// hudiColumns are the columns of these tables but for the partition's, p.
+const hudiColumns = "_hoodie_commit_time varchar, _hoodie_commit_seqno varchar, _hoodie_record_key varchar, _hoodie_partition_path varchar, _hoodie_file_name varchar, " +
+	"id varchar, ts bigint, v double"
+
+// localFiles has Trino read the tables from its local file system (local.location). No sidecar has a mount of that, so Trino fills, and a file's version is its length and
+// time. There is no server that counts requests: the bridge counts what is read of the files, and the proof beside it is that they may be overwritten by zeros, length and
+// time as before, which the stock connector fails on, while all rows still come from the sidecar's segments. A file of another time is read anew.
+func (s *bridgeStage) localFiles(ctx context.Context, t *testing.T, queries map[string]string) {
+	files := s.onDisk(ctx, t)
+	past := func() (c map[string]int64) { // what was read of the files, or would be
+		c = s.client(ctx, t, "filling")
+		b := s.bridge(ctx, t, "filling")
+		return map[string]int64{"filled": c["FilledBytes"], "bypassed": c["BypassedReads"] + c["BypassedOpens"] + b["BypassedFiles"] + b["UnmappedFiles"], "segments": c["LocalBytes"]}
+	}
+	want := map[string][]string{}
+	for _, name := range []string{"2-columns", "q43", "q55"} {
+		text := strings.ReplaceAll(queries[name], "${schema}", "disk")
+		want[text] = s.rows(ctx, t, "hive", text)
+		begun := past()
+		same(t, name+" on local files, cold", want[text], s.rows(ctx, t, "filling", text))
+		s.settled(ctx, t)
+		cold := past()
+		same(t, name+" on local files, warm", want[text], s.rows(ctx, t, "filling", text))
+		warm := past()
+		t.Logf("%s: %d rows; cold, %d bytes were read of the files; warm, %d, and %d of segments", name, len(want[text]), cold["filled"]-begun["filled"], warm["filled"]-cold["filled"],
+			warm["segments"]-cold["segments"])
+		if warm["filled"] != cold["filled"] || warm["bypassed"] != begun["bypassed"] || warm["segments"] == cold["segments"] {
+			t.Errorf("%s on local files: before %v, cold %v, warm %v", name, begun, cold, warm)
+		}
+	}
+	data, before := map[string][]byte{}, past()
+	if before["filled"] < 1<<20 {
+		t.Errorf("the first runs read %d bytes of the files: nothing was measured", before["filled"])
+	}
+	for _, file := range files {
+		data[file] = spoil(t, file)
+	}
+	for text, rows := range want {
+		same(t, "with the files overwritten by zeros", rows, s.rows(ctx, t, "filling", text))
+	}
+	if now := past(); now["filled"] != before["filled"] || now["bypassed"] != before["bypassed"] {
+		t.Errorf("the files were overwritten by zeros, before %v, after %v", before, now)
+	}
+	if _, err := harness.Rows(ctx, s.db(t, "hive"), harness.In(twoColumns, "hive", "disk")); err == nil {
+		t.Error("the stock connector reads files of zeros: nothing was shown")
+	}
+	for file, b := range data {
+		need(t, os.WriteFile(file, b, 0o600))
+		need(t, os.Chtimes(file, time.Time{}, time.Now().Add(-time.Hour)))
+	}
+	text := strings.ReplaceAll(twoColumns, "${schema}", "disk")
+	same(t, "with files of another time", want[text], s.rows(ctx, t, "filling", text))
+	if now := past(); now["filled"] == before["filled"] {
+		t.Errorf("files of another time were not read: before %v, after %v", before, now)
+	}
+}
+
+// onDisk copies the tables' files below Trino's local.location and enters them in schema disk.
+func (s *bridgeStage) onDisk(ctx context.Context, t *testing.T) (files []string) {
+	t.Helper()
+	s.rows(ctx, t, "hive", "CREATE SCHEMA ${database}.disk")
+	for _, table := range trinoTables {
+		for key, data := range tableFiles(ctx, t, s.s3.Client(), s.s3.Bucket, table) {
+			file := filepath.Join(s.trino.Dir, "localfs", key)
+			need(t, os.MkdirAll(filepath.Dir(file), 0o755))
+			need(t, os.WriteFile(file, data, 0o600))
+			files = append(files, file)
+		}
+		s.rows(ctx, t, "hive", "CREATE TABLE ${database}.disk."+table+" (LIKE ${database}.${schema}."+table+") WITH (format = 'PARQUET', external_location = 'local:///tables/"+table+"')")
+	}
+	return files
+}
