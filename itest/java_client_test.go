@@ -304,9 +304,9 @@ func TestJavaClientPaysOnce(t *testing.T) {
 			r.signal(syscall.SIGSTOP)
 			readers := r.readers("address="+r.socket, "directories=", fmt.Sprint("threads=", threads), "control=250", "backoff=60000")
 			readers.more(50)
-			late := readers.report()["LateCalls"]
-			if late < 1 || late > threads {
-				t.Errorf("%.0f threads waited %.0f times for a sidecar that hung from the start", threads, late)
+			now := readers.report()
+			if waited := now["LateCalls"] + now["UnreachedCalls"]; waited < 1 || waited > threads { // a busy machine may not connect in time
+				t.Errorf("%.0f threads waited %.0f times for a sidecar that hung from the start", threads, waited)
 			}
 			r.signal(syscall.SIGCONT)
 			readers.until("the sidecar is used", func(now map[string]float64) bool { return now["AnsweredCalls"] > 10 })

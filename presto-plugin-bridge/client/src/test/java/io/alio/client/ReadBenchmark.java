@@ -29,7 +29,8 @@ import org.openjdk.jmh.runner.options.CommandLineOptions;
 
 /**
  * Warm reads of whole pages at random places of 256 MiB, into the caller's array: by {@link AlioFile} in its ways, and beside it the least that can be done,
- * a bare FileChannel with and without a sum. Run by hand: java -cp test-classes:classes:jmh io.alio.client.ReadBenchmark.
+ * a bare FileChannel with and without a sum; and what no way can do without: the reads into memory that is in the processor's cache, with the sums and without
+ * them, and the sums alone. Run by hand: java -cp test-classes:classes:jmh io.alio.client.ReadBenchmark.
  */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.SampleTime)
@@ -40,6 +41,7 @@ import org.openjdk.jmh.runner.options.CommandLineOptions;
 public class ReadBenchmark {
     private static final int SEGMENTS = 4;
     private static final int SEGMENT_BYTES = 64 << 20;
+    private static final int PIECE = 256 << 10;
 
     @Param({"65536", "1048576"})
     public int page;
@@ -53,6 +55,7 @@ public class ReadBenchmark {
     private AlioFile mapped;
     private AlioFile guarded;
     private Crc32c crc;
+    private ByteBuffer piece;
 
     public static void main(String[] args) throws Exception {
         new Runner(new CommandLineOptions(args)).run();
@@ -65,6 +68,7 @@ public class ReadBenchmark {
         target = new byte[page];
         random = new SplittableRandom(1);
         crc = Crc32c.create();
+        piece = ByteBuffer.allocateDirect(Math.min(page, PIECE));
         channels = new FileChannel[SEGMENTS];
         for (int s = 0; s < SEGMENTS; s++) {
             Path file = folder.resolve("segments").resolve(Format.name(7, s));
@@ -201,5 +205,47 @@ public class ReadBenchmark {
         crc.reset();
         crc.update(target, 0, page);
         return crc.value();
+    }
+
+    /** Reads pieces into one small buffer: nothing is copied into an array. */
+    private int pieces(boolean sum) throws IOException {
+        int each = SEGMENT_BYTES / page;
+        int p = next();
+        long at = 64 + p % each * record() + Format.recordHeader(page);
+        int sums = 0;
+        for (int done = 0; done < page; done += PIECE) {
+            piece.clear();
+            while (piece.hasRemaining()) {
+                channels[p / each].read(piece, at + done + piece.position());
+            }
+            for (int block = 0; sum && block < piece.capacity(); block += Format.BLOCK) {
+                crc.reset();
+                piece.limit(block + Format.BLOCK).position(block);
+                crc.update(piece);
+                sums ^= crc.value();
+            }
+        }
+        return sums;
+    }
+
+    @Benchmark
+    public int floorRead() throws IOException {
+        return pieces(false);
+    }
+
+    @Benchmark
+    public int floorReadAndSum() throws IOException {
+        return pieces(true);
+    }
+
+    @Benchmark
+    public int floorSum() {
+        int sums = 0;
+        for (int done = 0; done < page; done += Format.BLOCK) {
+            crc.reset();
+            crc.update(target, 0, Format.BLOCK);
+            sums ^= crc.value();
+        }
+        return sums;
     }
 }
