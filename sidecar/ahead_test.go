@@ -59,6 +59,26 @@ func TestColumnsOfATableAreFetchedAhead(t *testing.T) {
 	}
 }
 
+// Where the origin is asked at every read, what was fetched ahead would be asked for once more.
+func TestNothingIsFetchedAheadAtMaxAge0(t *testing.T) {
+	r := newRig(t, 1, func(o *sidecar.Options, _ *cache.Options) {
+		o.Prefetch, o.Rules = prefetch.Settings{Mode: prefetch.On}, []freshness.Rule{{Path: "**", MaxAge: 0}}
+	})
+	data := lakeFile(t, 10, 1, 30_000)
+	for i := range 6 {
+		path := fmt.Sprintf("t/f%d", i)
+		r.store.Put(path, data)
+		r.scan(path, data, 2, 3)
+	}
+	r.table("delta_rs")
+	if err := r.all("delta_rs/_delta_log/_last_checkpoint"); err != nil {
+		t.Fatal(err)
+	}
+	if st := r.idle(); st.Issued != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
 // Files whose readers lately wanted a footer longer than the tail give it in their first read.
 func TestLongFootersComeWithTheFirstRead(t *testing.T) {
 	for _, how := range []string{"unknown", "listed"} {
@@ -182,7 +202,7 @@ func TestAReaderFillsAroundAPrefetch(t *testing.T) {
 // Whatever is fetched ahead, and however it fails: the same bytes as without it.
 func TestSameBytesWithPrefetches(t *testing.T) {
 	seed := origintest.Seed(t)
-	for _, maxAge := range []time.Duration{0, 20 * time.Millisecond} {
+	for _, maxAge := range []time.Duration{2 * time.Millisecond, 20 * time.Millisecond} {
 		t.Run(maxAge.String(), func(t *testing.T) {
 			r := newRig(t, seed, func(o *sidecar.Options, c *cache.Options) {
 				o.FillSpan, o.RunMemory, o.LayoutMemory, o.MetadataMemory = 1<<20, 2<<20, 64<<10, 256<<10
