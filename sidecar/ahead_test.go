@@ -119,7 +119,7 @@ func TestNoByteIsFetchedTwice(t *testing.T) {
 	r.origin.Add(origintest.Rule{Probability: 0.5, Effect: origintest.Delay(2 * time.Millisecond)})
 	data := lakeFile(t, 8, 2, 20_000) // chunks of about 160 KB
 	at := chunks(t, "f", data)
-	const files = 40
+	const files = 20
 	for i := range files {
 		r.store.Put(fmt.Sprintf("t/f%d", i), data)
 	}
