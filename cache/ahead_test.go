@@ -96,6 +96,38 @@ func TestReadersAndAheadShareFills(t *testing.T) {
 	}
 }
 
+// A page that a reader begins to fetch between the look for what is missing and the request is the reader's.
+func TestAheadLeavesWhatAReaderBeganMeanwhile(t *testing.T) {
+	obj, data := object("o", 50*kib)
+	gate := make(chan struct{})
+	src := &fakeSource{data: data}
+	src.answer = func(ctx context.Context, off, n int64) (io.ReadCloser, error) {
+		if off == 20*kib {
+			return &gated{ctx: ctx, r: src.body(off, n), step: n, gate: gate}, nil
+		}
+		return src.body(off, n), nil
+	}
+	c := newCache(t, Options{})
+	req := Request{Object: obj, Layout: grid{size: 10 * kib}, Source: src, Offset: 0, Length: obj.Size}
+	done := make(chan struct{})
+	var o outcomes
+	_, err := c.Ahead(t.Context(), req, func(p *Page) bool {
+		if p.Start == 40*kib {
+			go func() {
+				defer close(done)
+				mustRead(t, c, Request{Object: obj, Layout: req.Layout, Source: src, Offset: 20 * kib, Length: 10 * kib}, data)
+			}()
+			await(t, "the reader asks", func() bool { return len(src.asked()) == 1 })
+		}
+		return true
+	}, o.ended)
+	if got := src.asked(); err != nil || len(got) != 2 || got[1] != (span{0, 20 * kib}) || o.n != [3]int{3, 2, 0} {
+		t.Errorf("%v; asked for %v; outcomes %v", err, got, o.n)
+	}
+	close(gate)
+	<-done
+}
+
 // await polls until something is so.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"github.com/alio-lake/alio/cache"
 	"github.com/alio-lake/alio/formats"
 	"github.com/alio-lake/alio/origin"
+	"github.com/alio-lake/alio/sidecar/freshness"
 	"github.com/alio-lake/alio/sidecar/prefetch"
 )
 
@@ -53,6 +54,9 @@ func (a *ahead) serving(ctx context.Context, obj *origin.Object, off, n int64) {
 func (a *ahead) served(mount string, m *mounted, obj *origin.Object, off, n int64) {
 	if a.mode(mount, obj.Path) < prefetch.On || obj.Version == "" || obj.Unfinished() || obj.Size <= formats.SmallObject || formats.ClassOf(obj.Path) != formats.Other {
 		return
+	}
+	if a.s.rules().MaxAge(mount, obj.Path, freshness.Object) == 0 {
+		return // a read of what is resident asks the origin too: it would be one request more
 	}
 	known, look := a.learner.Read(m.key(prefetch.Table(obj.Path)), layoutID(obj), obj.Size, off, n)
 	if look {
