@@ -110,7 +110,7 @@ func (t *term) judge(o Overload, base *ring.Epoch, members []record, now time.Ti
 		v := t.verdicts[m.Name]
 		if v == nil { // what an earlier leader thought
 			v = &verdict{}
-			if s, ok := base.Find(m.Name); ok {
+			if s, ok := base.Find(m.Name); ok && t.gone[m.Name].IsZero() {
 				v.excluded = base.Members()[s].Excluded
 			}
 			t.verdicts[m.Name] = v
