@@ -177,7 +177,7 @@ func TestAbsent(t *testing.T) {
 			t.Errorf("%s lost something when c died", name)
 		}
 	}
-	c = start(t, etcd.Endpoint(), Options{Self: member("c")})
+	start(t, etcd.Endpoint(), Options{Self: member("c")})
 	eventually(t, "c is asked again", func() bool { return !a.Epoch().Members()[2].Excluded })
 	if m := before.Move(a.Epoch()); m.Moved > 0 {
 		t.Errorf("after the return %d partitions are not where they were", m.Moved)
