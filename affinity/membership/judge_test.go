@@ -80,9 +80,16 @@ func TestJudgeInherits(t *testing.T) {
 	need(t, err)
 	o, now, next := Overload{Queued: 10}.withDefaults(), time.Now(), &term{}
 	next.judge(o, e, records, now)
+	if got := excluded(records); got != "" {
+		t.Errorf("left out by an earlier leader, and its load does not say why: %q", got)
+	}
+	next, records[1].Load = &term{}, &Load{Queued: 8}
+	next.judge(o, e, records, now)
 	if got := excluded(records); got != "w01 " {
 		t.Errorf("left out: %q", got)
 	}
+	records[1].Load = &Load{}
+	next.judge(o, e, records, now)
 	next.judge(o, e, records, now.Add(o.Back))
 	if got := excluded(records); got != "" {
 		t.Errorf("left out after it was well for long enough: %q", got)
