@@ -108,9 +108,9 @@ func (t *term) judge(o Overload, base *ring.Epoch, members []record, now time.Ti
 	for _, m := range members {
 		there[m.Name] = true
 		v := t.verdicts[m.Name]
-		if v == nil { // what an earlier leader thought
+		if v == nil { // what an earlier leader thought, unless the load does not speak for it: then it may have been absent
 			v = &verdict{}
-			if s, ok := base.Find(m.Name); ok {
+			if s, ok := base.Find(m.Name); ok && t.gone[m.Name].IsZero() && m.Load != nil && !o.under(*m.Load) {
 				v.excluded = base.Members()[s].Excluded
 			}
 			t.verdicts[m.Name] = v

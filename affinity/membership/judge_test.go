@@ -80,9 +80,16 @@ func TestJudgeInherits(t *testing.T) {
 	need(t, err)
 	o, now, next := Overload{Queued: 10}.withDefaults(), time.Now(), &term{}
 	next.judge(o, e, records, now)
+	if got := excluded(records); got != "" {
+		t.Errorf("left out by an earlier leader, and its load does not say why: %q", got)
+	}
+	next, records[1].Load = &term{}, &Load{Queued: 8}
+	next.judge(o, e, records, now)
 	if got := excluded(records); got != "w01 " {
 		t.Errorf("left out: %q", got)
 	}
+	records[1].Load = &Load{}
+	next.judge(o, e, records, now)
 	next.judge(o, e, records, now.Add(o.Back))
 	if got := excluded(records); got != "" {
 		t.Errorf("left out after it was well for long enough: %q", got)
@@ -161,4 +168,32 @@ func TestLoadInTheEpoch(t *testing.T) {
 	c.Heat(nil)
 	b.Heat(nil)
 	eventually(t, "no section is hot", func() bool { return len(c.Epoch().Hot()) == 0 })
+}
+
+// TestAbsent: a member that is missed keeps its place for a while and is left out of answers; it comes back to exactly what it had. One that stays away loses its place.
+func TestAbsent(t *testing.T) {
+	etcd := startEtcd(t, t.TempDir(), "127.0.0.1:0")
+	leads := Options{Self: member("a"), Candidate: true, Absent: time.Minute}
+	a, b, c := start(t, etcd.Endpoint(), leads), start(t, etcd.Endpoint(), Options{Self: member("b")}), start(t, etcd.Endpoint(), Options{Self: member("c")})
+	agree(t, "a b c", a, b, c)
+	before := a.Epoch()
+	c.die()
+	eventually(t, "c is left out", func() bool { return a.Epoch().Members()[2].Excluded && a.Epoch().Most() == 2 })
+	for name := range before.Move(a.Epoch()).Lost {
+		if name != "c" {
+			t.Errorf("%s lost something when c died", name)
+		}
+	}
+	start(t, etcd.Endpoint(), Options{Self: member("c")})
+	eventually(t, "c is asked again", func() bool { return !a.Epoch().Members()[2].Excluded })
+	if m := before.Move(a.Epoch()); m.Moved > 0 {
+		t.Errorf("after the return %d partitions are not where they were", m.Moved)
+	}
+	x, now := &term{}, time.Now()
+	if out := x.absent(time.Minute, before, []record{{Member: member("a")}}, now); len(out) != 2 || !out[0].Excluded || x.ripen != time.Minute {
+		t.Errorf("missed: %v, looked at again in %v", out, x.ripen)
+	}
+	if out := x.absent(time.Minute, before, []record{{Member: member("a")}, {Member: member("b")}}, now.Add(time.Minute)); len(out) != 0 {
+		t.Errorf("missed for too long, and still there: %v", out)
+	}
 }

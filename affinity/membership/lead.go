@@ -57,6 +57,7 @@ type term struct {
 	verdicts map[string]*verdict
 	cool     map[uint64]time.Time
 	ripen    time.Duration
+	gone     map[string]time.Time // since when members of the ring are missed
 }
 
 // editOnce publishes an epoch if the members are others than those of the epoch in force. It gives the revision at which it read the members.
@@ -99,7 +100,8 @@ func (n *Node) editOnce(ctx context.Context, t *term) (int64, error) {
 		t.keep = time.Now().Add(2 * n.o.TTL)
 		n.o.Log.Warn().Uint64("epoch", base.Number()).Msg("etcd has lost the epoch; it gets ours back, and members have time to announce themselves again")
 	}
-	change, worth := n.change(base, n.judged(t, base, members, drained), time.Now().Before(t.keep))
+	keep := time.Now().Before(t.keep)
+	change, worth := n.change(base, n.judged(t, base, members, drained, keep), keep)
 	var cools time.Duration
 	if change.Hot, cools = t.heatUp(n.o.Hotness, base, rates, time.Now()); cools > 0 && (t.ripen == 0 || cools < t.ripen) {
 		t.ripen = cools
@@ -117,7 +119,7 @@ func (n *Node) editOnce(ctx context.Context, t *term) (int64, error) {
 
 // judged are the members as the ring shall have them: with what operators say of them, and what their load does. One that the ring would refuse (a weight of 0, an unknown zone) is left out, so that it does
 // not stop the others.
-func (n *Node) judged(t *term, base *ring.Epoch, members []record, drained map[string]bool) []ring.Member {
+func (n *Node) judged(t *term, base *ring.Epoch, members []record, drained map[string]bool, keep bool) []ring.Member {
 	fit := members[:0]
 	for _, m := range members {
 		if err := checkMember(n.o.Settings, m.Member); err != nil {
@@ -131,6 +133,39 @@ func (n *Node) judged(t *term, base *ring.Epoch, members []record, drained map[s
 	out := make([]ring.Member, len(fit))
 	for i, m := range fit {
 		out[i] = m.Member
+	}
+	if keep || n.o.Absent == 0 {
+		return out
+	}
+	return append(out, t.absent(n.o.Absent, base, fit, time.Now())...)
+}
+
+// absent are members of the ring that are missed, and not for too long: they keep their place and are left out of answers, so that one that was only restarted has exactly its share again.
+func (t *term) absent(limit time.Duration, base *ring.Epoch, there []record, now time.Time) (out []ring.Member) {
+	if t.gone == nil {
+		t.gone = map[string]time.Time{}
+	}
+	for _, m := range there {
+		delete(t.gone, m.Name)
+	}
+	known := map[string]bool{}
+	for _, m := range there {
+		known[m.Name] = true
+	}
+	for _, m := range base.Members() {
+		if known[m.Name] {
+			continue
+		}
+		if t.gone[m.Name].IsZero() {
+			t.gone[m.Name] = now
+		}
+		if wait := limit - now.Sub(t.gone[m.Name]); wait > 0 {
+			if t.ripen == 0 || wait < t.ripen {
+				t.ripen = wait
+			}
+			m.Excluded = true
+			out = append(out, m)
+		}
 	}
 	return out
 }

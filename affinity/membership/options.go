@@ -26,6 +26,8 @@ type Options struct {
 	Candidate bool
 	// Settings are those of the ring that a leader edits.
 	Settings ring.Settings
+	// Absent is how long a leader keeps the place of a member that is not there: it is left out of answers meanwhile, and has exactly its share again when it comes back. 0: it loses its place at once.
+	Absent time.Duration
 	// Overload and Hotness are what a leader judges members' loads and sections' heat by.
 	Overload Overload
 	Hotness  Hotness
@@ -69,6 +71,7 @@ func (o Options) Validate() error {
 	add((o.Client == nil) == (o.Connect == nil), "give a client to etcd, or what connects to it")
 	add(!strings.HasSuffix(o.Prefix, "/"), "prefix %q: it must end in a slash", o.Prefix)
 	add(o.TTL < time.Second, "ttl %v: give at least 1s", o.TTL)
+	add(o.Absent < 0, "absent %v is negative", o.Absent)
 	add(o.Settle < 0, "settle %v is negative", o.Settle)
 	add(o.ChunkSize < 1024 || o.ChunkSize > 1<<20, "chunks of %d bytes: give 1 KiB to 1 MiB", o.ChunkSize)
 	add(strings.Contains(o.Self.Name, "/"), "member %q: a name has no slash here", o.Self.Name)

@@ -35,7 +35,7 @@ func newFleet(cfg *config.Config, reg *prometheus.Registry, log zerolog.Logger) 
 	if !a.On() {
 		return nil, nil
 	}
-	o := membership.Options{Prefix: a.Etcd.Prefix, Candidate: a.Candidate, TTL: a.Lease.Std(), Settings: ringSettings(a.Ring), Log: log.With().Str("part", "affinity").Logger()}
+	o := membership.Options{Prefix: a.Etcd.Prefix, Candidate: a.Candidate, TTL: a.Lease.Std(), Absent: a.Absent.Std(), Settings: ringSettings(a.Ring), Log: log.With().Str("part", "affinity").Logger()}
 	if dir := cfg.AffinityDir(); dir != "" {
 		o.File = filepath.Join(dir, "epoch")
 	}

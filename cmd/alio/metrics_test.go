@@ -30,6 +30,7 @@ func assembled(t *testing.T) *parts {
 	m.URI, m.S3.Region = "s3://bucket", "us-east-1"
 	cfg.Mounts = map[string]config.Mount{"lake": m}
 	cfg.Cache.Dir, cfg.Doors.GRPC.Socket = filepath.Join(t.TempDir(), "cache"), "unused.sock"
+	cfg.Affinity.Etcd.Endpoints = []string{"http://127.0.0.1:1"}
 	p, err := assemble(cfg, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +114,7 @@ var sections = []struct{ title, prefixes string }{
 	{"The disk tier", "alio_disk_"},
 	{"What is known of objects, on disk", "alio_metadata_"},
 	{"Origins", "alio_origin_"},
+	{"The fleet (only with affinity in the configuration)", "alio_affinity_"},
 	{"The process", "alio_"},
 }
 

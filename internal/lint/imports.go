@@ -59,6 +59,7 @@ var testHelpers = []string{"origin", "origin/*", "internal/*"}
 // testParts is what a package's tests put together besides, where a fake would have to be the part itself.
 var testParts = map[string][]string{
 	"sidecar/rpc": {"cache/disk"},       // clients read the segments that it writes
+	"affinity":    {"affinity/follow"},  // who watches it
 	"cache":       {"cache/disk"},       // the example of embedded use
 	"sidecar":     {"sidecar/metadata"}, // what is known after a restart is what it has written
 }

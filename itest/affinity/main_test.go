@@ -19,7 +19,7 @@ func need(t testing.TB, err error) {
 // eventually polls a condition to a deadline.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(40 * time.Second); ; <-tick.C {
 		if condition() {

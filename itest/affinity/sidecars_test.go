@@ -37,7 +37,7 @@ func member(t *testing.T, name, etcd string) *harness.Alio {
 
 var splits = func() affinity.AssignJSON {
 	req := affinity.AssignJSON{Owners: 1}
-	for i := range 3000 {
+	for i := range 600 {
 		req.Splits = append(req.Splits, affinity.SplitJSON{Mount: "lake", Path: fmt.Sprintf("sales/part-%d.parquet", i), Offset: int64(i%4) << 28})
 	}
 	return req
@@ -120,18 +120,15 @@ func TestSidecars(t *testing.T) {
 	}
 	need(t, c.Start(t.Context()))
 	back := shares(t, 3, a, b, c)
-	same, left := 0, 0
+	same := 0
 	for i := range back {
 		if back[i] == before[i] {
 			same++
 		}
-		if after[i] != back[i] && back[i] != "c" {
-			left++
-		}
 	}
-	t.Logf("of %d splits %d moved; after the return %d are where they were before, and %d moved between the others", len(before), moved, same, left)
-	if left > 0 || same < len(before)*85/100 {
-		t.Error("the return moved more than the member's share")
+	t.Logf("of %d splits %d moved; after the return %d are where they were before", len(before), moved, same)
+	if same < len(before) {
+		t.Error("the member has not exactly its share again")
 	}
 
 	c.Shutdown()

@@ -30,6 +30,9 @@ type Affinity struct {
 	Dir string `yaml:"dir"`
 	// How long a member that says nothing stays one, at least 1s.
 	Lease config.Duration `yaml:"lease"`
+	// How long a member that is not there keeps its place in the ring: others stand in for it meanwhile, and when it comes back it has exactly its share
+	// again. 0: it loses its place at once.
+	Absent config.Duration `yaml:"absent"`
 	// The etcd cluster.
 	Etcd Etcd `yaml:"etcd"`
 	// An etcd inside this process, in the place of a cluster.
@@ -177,6 +180,9 @@ func (c *Config) validateAffinity(f *config.Faults) {
 	}
 	if a.Lease < second || a.Lease > 600*second {
 		f.Add("affinity.lease", "%s is outside 1s to 10m: it is how long a member that has died is still answered", a.Lease)
+	}
+	if a.Absent == config.Forever {
+		f.Add("affinity.absent", "forever would never forget a machine that is gone: give a duration, such as 5m")
 	}
 	if strings.Contains(string(a.Name), "/") {
 		f.Add("affinity.name", "%q: a name has no slash", a.Name)

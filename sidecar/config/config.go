@@ -255,7 +255,7 @@ func Default() *Config {
 		},
 		Prefetch: Prefetch{Mode: Off, Requests: 4, Ahead: 64 * config.MiB},
 		Doors:    Doors{S3: S3Door{Listen: DefaultS3Listen}, GRPC: GRPCDoor{ClaimDeadline: 10 * second}},
-		Affinity: Affinity{Candidate: true, Lease: 10 * second, Etcd: Etcd{Prefix: "/alio/affinity/"},
+		Affinity: Affinity{Candidate: true, Lease: 10 * second, Absent: 300 * second, Etcd: Etcd{Prefix: "/alio/affinity/"},
 			Ring: Ring{Owners: 3, Bound: 0.05, SectionSize: 256 * config.MiB, Partitions: 4096},
 			Load: LoadRules{After: 10 * second, Back: 30 * second, ExcludedShare: 0.34, HotRate: 50, HotOwners: 8, HotCool: 60 * second}},
 		Admin:         Admin{Listen: DefaultAdminListen},
