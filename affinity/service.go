@@ -23,7 +23,7 @@ type Source interface {
 	Changed() <-chan struct{}
 }
 
-// MaxSplits is the most splits in one AssignRequest: about 5 ms of work.
+// MaxSplits is the most splits in one AssignRequest: under 10 ms of work on a busy machine (0.85 us each).
 const MaxSplits = 10_000
 
 // Options configure a Service.
