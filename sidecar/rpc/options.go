@@ -136,7 +136,7 @@ func (o Options) Validate() error {
 		}
 	}
 	fault(o.Sidecar == nil && o.Affinity == nil, "no sidecar")
-	fault(o.Cache == nil && o.Sidecar != nil, "no page cache")
+	fault(o.Cache == nil && (o.Sidecar != nil || o.Affinity == nil), "no page cache")
 	for _, n := range []struct {
 		name  string
 		value int64
