@@ -166,7 +166,7 @@ func (t *table) asked(f *fill) bool {
 	return f.asked
 }
 
-// ask notes that a fill asks the origin from now on.
+// ask notes that a fill ahead asks the origin from now on.
 func (t *table) ask(f *fill) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

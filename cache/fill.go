@@ -26,7 +26,7 @@ type fill struct {
 	flights []*flight // in the object's order; fixed once the fill runs
 	counted bool      // its end was counted
 	ahead   bool      // nobody has asked for its pages yet; see Ahead
-	asked   bool      // the origin was asked (under the lock)
+	asked   bool      // of one ahead: the origin was asked (under the lock)
 
 	// Guarded by the table's lock.
 	refs      int   // readers on its flying flights
@@ -91,10 +91,10 @@ func (c *Cache) carry(f *fill) error {
 	}
 	if f.ahead {
 		missing = c.unbroken(missing)
+		c.fills.ask(f)
 	}
 	start, length := missing[0].page.start, missing[len(missing)-1].page.end-missing[0].page.start
 	c.charge(f, missing, length)
-	c.fills.ask(f)
 	body, err := f.src.Fetch(f.ctx, f.obj, start, length)
 	if err != nil {
 		return blame(f, err)

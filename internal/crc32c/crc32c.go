@@ -17,7 +17,7 @@ func Update(crc uint32, p []byte) uint32 {
 		n := len(p) &^ (foldBytes - 1)
 		crc = ^fold(^crc, &p[0], n, &constants)
 		p = p[n:]
-	case narrow && !wide:
+	case narrow:
 		crc, p = updateFused(crc, p)
 	}
 	return crc32.Update(crc, table, p)

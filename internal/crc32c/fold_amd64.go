@@ -5,7 +5,7 @@ import "golang.org/x/sys/cpu"
 // wide tells whether fold may be called, narrow whether fuse may. CRC32 instructions are part of SSE 4.2.
 var (
 	wide   = cpu.X86.HasAVX512F && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512VPCLMULQDQ && cpu.X86.HasSSE42
-	narrow = cpu.X86.HasAVX2 && cpu.X86.HasPCLMULQDQ && hasVPCLMULQDQ() && cpu.X86.HasSSE42
+	narrow = cpu.X86.HasSSE42 && cpu.X86.HasPCLMULQDQ && hasVPCLMULQDQ()
 )
 
 // hasVPCLMULQDQ is bit 10 of ECX of CPUID's leaf 7, which package cpu tells only for processors with AVX-512. Whoever has AVX2 has that leaf.

@@ -48,6 +48,8 @@ type Ledger struct {
 	now func() time.Time
 	// filter counts the watched pages by a part of their keys, so that a hit on any other page costs one load.
 	filter [1 << 12]atomic.Int32
+	// watching counts them all.
+	watching atomic.Int64
 
 	mu struct {
 		sync.Mutex
@@ -108,6 +110,7 @@ func (l *Ledger) enterLocked(k Key, owner Owner, start, end int64) *watched {
 	l.mu.order = append(l.mu.order, w)
 	l.mu.on += end - start
 	l.slot(&k).Add(1)
+	l.watching.Add(1)
 	return w
 }
 
@@ -115,6 +118,7 @@ func (l *Ledger) leaveLocked(w *watched) {
 	w.gone = true
 	delete(l.mu.pages, w.key)
 	l.slot(&w.key).Add(-1)
+	l.watching.Add(-1)
 }
 
 // Came says that a page that was claimed has come.
@@ -184,12 +188,8 @@ func (l *Ledger) Waste(n int64, why Waste) {
 // Watches reports whether a page may be watched. It takes no lock.
 func (l *Ledger) Watches(k *Key) bool { return l.slot(k).Load() != 0 }
 
-// Empty reports whether no page is watched.
-func (l *Ledger) Empty() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.mu.pages) == 0
-}
+// Empty reports whether no page is watched. Every read asks, so it takes no lock.
+func (l *Ledger) Empty() bool { return l.watching.Load() == 0 }
 
 // Touch says that a reader came for a page, and whether it found it resident (or on its way). Of a page that is not watched it takes no notice.
 func (l *Ledger) Touch(k Key, resident bool) {
