@@ -41,7 +41,7 @@ func fakePeer(name string, setups map[string][]sample) peer {
 	p := peer{name: name}
 	for _, s := range []string{"a", "b"} {
 		if samples, ok := setups[s]; ok {
-			p.setups = append(p.setups, setup{s, func(_ context.Context, cell load.Cell) (sample, error) {
+			p.setups = append(p.setups, setup{name: s, run: func(_ context.Context, cell load.Cell) (sample, error) {
 				return samples[int(cell.Seed)%len(samples)], nil // another for each round
 			}})
 		}

@@ -51,7 +51,7 @@ func addCopies(ctx context.Context, _ options, data load.Data, dir string, f *fi
 		if err := readAll(ctx, dial, data); err != nil {
 			return fmt.Errorf("%s, %s: %w", peerCopy, way, err)
 		}
-		p.setups = append(p.setups, setup{way, byReaders(dial, func() (time.Duration, error) { return proc.CPU(child.PID()) })})
+		p.setups = append(p.setups, setup{name: way, run: byReaders(dial, func() (time.Duration, error) { return proc.CPU(child.PID()) })})
 	}
 	f.add(p)
 	return nil

@@ -62,7 +62,7 @@ func addFloor(ctx context.Context, _ options, data load.Data, dir string, f *fie
 		if err := readAll(ctx, dial, data); err != nil {
 			return fmt.Errorf("%s, %s: %w", peerFloor, way, err)
 		}
-		one := setup{way, byReaders(dial, func() (time.Duration, error) { return proc.CPU(child.PID()) })}
+		one := setup{name: way, run: byReaders(dial, func() (time.Duration, error) { return proc.CPU(child.PID()) })}
 		if way == floorChecked {
 			checked.setups = append(checked.setups, one)
 		} else {

@@ -145,7 +145,7 @@ func (p *javaProgram) add(ctx context.Context, o options, data load.Data, f *fie
 				return fmt.Errorf("%s: %w", one.name, err)
 			}
 		}
-		one.setups = append(one.setups, setup{way, j.run})
+		one.setups = append(one.setups, setup{name: way, run: j.run})
 	}
 	f.add(one)
 	return nil

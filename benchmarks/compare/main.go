@@ -25,15 +25,17 @@ import (
 
 // options are what the command line says.
 type options struct {
-	peers    []string
-	bytes    []int
-	readers  []int
-	rounds   int
-	duration time.Duration
-	size     int64
-	seed     uint64
-	dir      string
-	results  string
+	peers   []string
+	bytes   []int
+	readers []int
+	rounds  int
+
+	processes int
+	duration  time.Duration
+	size      int64
+	seed      uint64
+	dir       string
+	results   string
 
 	oneProcessor bool
 }
@@ -107,6 +109,7 @@ func parse(args []string) (o options, err error) {
 	bytes := set.String("bytes", "65536,1048576", "sizes of one read, in bytes")
 	readers := set.String("readers", "1,16", "numbers of readers at once")
 	set.IntVar(&o.rounds, "rounds", 5, "runs of each cell, of which medians are taken")
+	set.IntVar(&o.processes, "processes", 1, "of nginx and of the sidecar with its pages in memory: rounds take them in turns")
 	set.DurationVar(&o.duration, "duration", 2*time.Second, "of one run")
 	mib := set.Int64("size", 256, "of the data set, MiB; some ten copies of it must fit disk and page cache")
 	set.Uint64Var(&o.seed, "seed", 1, "of the ranges")
@@ -131,8 +134,8 @@ func parse(args []string) (o options, err error) {
 	if o.readers, err = numbers(*readers, 1, 256); err != nil {
 		bad("-readers: %w", err)
 	}
-	if o.rounds < 1 || o.duration < 10*time.Millisecond || *mib < 1 {
-		bad("-rounds, -duration and -size: at least 1, 10ms and 1")
+	if o.rounds < 1 || o.processes < 1 || o.duration < 10*time.Millisecond || *mib < 1 {
+		bad("-rounds, -processes, -duration and -size: at least 1, 1, 10ms and 1")
 	}
 	if len(set.Args()) > 0 {
 		bad("unexpected argument %q: there are flags only", set.Arg(0))

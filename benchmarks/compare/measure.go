@@ -43,8 +43,11 @@ type peer struct {
 // setup measures one run of a cell.
 type setup struct {
 	name string // "" where there is only one
-	run  func(ctx context.Context, cell load.Cell) (sample, error)
+	run  trial
+	more func(context.Context) (trial, error) // starts another process of the same; nil: one is enough
 }
+
+type trial func(ctx context.Context, cell load.Cell) (sample, error)
 
 // sample is one run.
 type sample struct{ p50, p99, gb, cpu float64 } // us, us, GB/s, seconds a GB
@@ -79,6 +82,7 @@ type cellResult struct {
 func measure(ctx context.Context, o options, data load.Data, f *field) ([]*cellResult, error) {
 	var cells []*cellResult
 	chosen := map[*cellResult]setup{}
+	started := processes{count: o.processes, of: map[string][]trial{}}
 	for _, bytes := range o.bytes {
 		for _, readers := range o.readers {
 			for _, p := range f.peers {
@@ -88,6 +92,9 @@ func measure(ctx context.Context, o options, data load.Data, f *field) ([]*cellR
 				}
 				c := &cellResult{bytes: bytes, readers: readers, peer: p.name, setup: s.name}
 				cells, chosen[c] = append(cells, c), s
+				if err := started.start(ctx, p.name, s); err != nil {
+					return nil, fmt.Errorf("%s: %w", p.name, err)
+				}
 			}
 		}
 	}
@@ -95,7 +102,7 @@ func measure(ctx context.Context, o options, data load.Data, f *field) ([]*cellR
 		progress("round %d of %d", round+1, o.rounds)
 		for i := range cells {
 			c := cells[(i+round)%len(cells)] // no peer always comes after the same other one
-			s, err := chosen[c].run(ctx, cellOf(o, data, c.bytes, c.readers, round+1))
+			s, err := started.run(c.peer, chosen[c], round)(ctx, cellOf(o, data, c.bytes, c.readers, round+1))
 			if err != nil {
 				return nil, fmt.Errorf("%s, %d bytes, %d readers: %w", c.peer, c.bytes, c.readers, err)
 			}
@@ -106,6 +113,35 @@ func measure(ctx context.Context, o options, data load.Data, f *field) ([]*cellR
 		c.sample = medians(c.all)
 	}
 	return cells, nil
+}
+
+// processes holds, for each server that is measured, several processes of it, and rounds go from one to the next: where the kernel happened to put a
+// process's memory moves its figures by a tenth, for as long as it lives.
+type processes struct {
+	count int
+	of    map[string][]trial
+}
+
+func (p *processes) start(ctx context.Context, peer string, s setup) error {
+	name := peer + " " + s.name
+	for s.more != nil && len(p.of[name]) < p.count-1 {
+		progress("process %d of %s", len(p.of[name])+2, name)
+		r, err := s.more(ctx)
+		if err != nil {
+			return err
+		}
+		p.of[name] = append(p.of[name], r)
+	}
+	return nil
+}
+
+// run is the process whose turn it is in a round.
+func (p *processes) run(peer string, s setup, round int) trial {
+	more := p.of[peer+" "+s.name]
+	if i := round % (len(more) + 1); i > 0 {
+		return more[i-1]
+	}
+	return s.run
 }
 
 func cellOf(o options, data load.Data, bytes, readers, round int) load.Cell {
@@ -169,7 +205,7 @@ func medians(all []sample) sample {
 }
 
 // byReaders measures with Readers of this process; cpu tells the serving processes' time.
-func byReaders(dial func(maxBytes int) (load.Reader, error), cpu func() (time.Duration, error)) func(context.Context, load.Cell) (sample, error) {
+func byReaders(dial func(maxBytes int) (load.Reader, error), cpu func() (time.Duration, error)) trial {
 	return func(ctx context.Context, cell load.Cell) (sample, error) {
 		var at [2]time.Duration
 		cell.Dial = func() (load.Reader, error) { return dial(cell.Bytes) }

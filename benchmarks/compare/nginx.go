@@ -47,24 +47,33 @@ func addNginx(ctx context.Context, _ options, data load.Data, dir string, f *fie
 	}
 	p := peer{name: peerNginx, what: "nginx " + version + " (Debian), proxy_cache with slice, on TCP: no signature, no sums (best of " + strconv.Itoa(len(nginxSetups)) +
 		": slice 1m or 64k, sendfile on or off, one or auto workers)"}
-	for i, s := range nginxSetups {
-		home := filepath.Join(dir, "nginx-"+strconv.Itoa(i))
+	homes := 0
+	start := func(ctx context.Context, s nginxSetup) (trial, error) {
+		homes++
+		home := filepath.Join(dir, "nginx-"+strconv.Itoa(homes))
 		address, child, err := startNginx(ctx, bin, home, origin, s, data.Size)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		f.onClose(func() error { child.Kill(); return nil })
 		dial := dialHTTP(address, data)
 		for pass, before := 0, int64(-1); before != asked.Requests(); pass++ { // until a pass asks the origin for nothing
 			if pass == 5 {
-				return fmt.Errorf("nginx (%v) does not cache all of the data set", s)
+				return nil, fmt.Errorf("nginx (%v) does not cache all of the data set", s)
 			}
 			before = asked.Requests()
 			if err := readAll(ctx, dial, data); err != nil {
-				return fmt.Errorf("nginx (%v): %w; its log ends:\n%s", s, err, child.Output())
+				return nil, fmt.Errorf("nginx (%v): %w; its log ends:\n%s", s, err, child.Output())
 			}
 		}
-		p.setups = append(p.setups, setup{s.String(), byReaders(dial, func() (time.Duration, error) { return proc.GroupCPU(child.PID()) })})
+		return byReaders(dial, func() (time.Duration, error) { return proc.GroupCPU(child.PID()) }), nil
+	}
+	for _, s := range nginxSetups {
+		first, err := start(ctx, s)
+		if err != nil {
+			return err
+		}
+		p.setups = append(p.setups, setup{name: s.String(), run: first, more: func(ctx context.Context) (trial, error) { return start(ctx, s) }})
 	}
 	progress("%d nginx are warm", len(p.setups))
 	f.add(p)

@@ -17,9 +17,9 @@ func report(o options, f *field, cells []*cellResult, shape []string) string {
 	for _, s := range shape {
 		line("- %s", s)
 	}
-	line("- command: `make compare`, that is `compare -peers %s -bytes %s -readers %s -rounds %d -duration %v -size %d -seed %d%s`", strings.Join(o.peers, ","), list(o.bytes),
-		list(o.readers), o.rounds, o.duration, o.size>>20, o.seed, held(o))
-	line("- medians of %d interleaved runs of %v each; a data set of %d MiB, all of it in each peer's cache and in the page cache; uniform reads, aligned to their size, the same for all", o.rounds, o.duration, o.size>>20)
+	line("- command: `make compare`, that is `compare -peers %s -bytes %s -readers %s -rounds %d -processes %d -duration %v -size %d -seed %d%s`", strings.Join(o.peers, ","), list(o.bytes),
+		list(o.readers), o.rounds, o.processes, o.duration, o.size>>20, o.seed, held(o))
+	line("- medians of %d interleaved runs of %v each, taken by %s of nginx and of the sidecar with its pages in memory in turns; a data set of %d MiB, all of it in each peer's cache and in the page cache; uniform reads, aligned to their size, the same for all", o.rounds, o.duration, plural(o.processes, "process"), o.size>>20)
 	line("- one client for everything that speaks HTTP: by hand, on one connection a reader, every request signed, nothing allocated; signing and checking are outside of p50 and p99, and inside of GB/s")
 	line("- CPU is the server's seconds for each GB served; where there is no server († below) it holds the reader, its signing and its checking too")
 	line("")
@@ -140,6 +140,9 @@ func ratio(a, b float64) string {
 func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
+	}
+	if strings.HasSuffix(what, "s") {
+		what += "e"
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
