@@ -66,7 +66,8 @@ one of --pages. For each, with its segments in the page cache and without:
                 anonymous memory grew
   first hit     from the start of the process to the first page, checked
   hits          read at random all over the cache, after they were read once;
-                hot: of 100 pages that lie all over it, again and again
+                hot: of 100 pages that lie all over it, again and again; pread:
+                the same bytes by a bare pread, what the kernel takes of a hit
   sidecar ready "alio sidecar" on that directory, from its start to ready
 
 Beside it a walk over a file for each page, which is how caches without segments

@@ -92,6 +92,8 @@ type RecoverResult struct {
 	HitP50   float64 `json:"hit_p50_us"`              // hits all over the cache, warm
 	HitP99   float64 `json:"hit_p99_us"`              //
 	HotP50   float64 `json:"hot_hit_p50_us"`          // hits of 100 pages that lie all over the cache, again and again
+	Bare     float64 `json:"bare_p50_us"`             // bare preads of the bytes of those all over
+	BareHot  float64 `json:"bare_hot_p50_us"`         // and of the 100 pages
 	ReadyMS  float64 `json:"sidecar_ready_ms"`        // "alio sidecar" on this directory, from its start to ready; 0: not measured
 	Missing  int     `json:"missing_pages,omitempty"` // that were written and not found
 	Runs     int     `json:"runs"`
@@ -180,12 +182,13 @@ func (o RecoverOptions) starts(ctx context.Context, dir string, n int, cold bool
 		OpenMS: of(func(r Reopened) float64 { return r.OpenMS }), FirstHit: of(func(r Reopened) float64 { return r.FirstHitMS }),
 		Index: of(func(r Reopened) float64 { return float64(r.IndexBytes) }) / float64(n), RSS: of(func(r Reopened) float64 { return float64(r.RSSBytes) }) / float64(n),
 		HitP50: of(func(r Reopened) float64 { return r.HitP50 }), HitP99: of(func(r Reopened) float64 { return r.HitP99 }),
-		HotP50:  of(func(r Reopened) float64 { return r.HotP50 }),
+		HotP50: of(func(r Reopened) float64 { return r.HotP50 }),
+		Bare:   of(func(r Reopened) float64 { return r.BareP50 }), BareHot: of(func(r Reopened) float64 { return r.BareHotP50 }),
 		ReadyMS: medianOf(ready, func(f float64) float64 { return f }),
 	}
 	res.PerPage = res.OpenMS * 1000 / float64(n)
-	o.Progress("%d pages, cold %v: open %.1f ms (%.3f us a page), first hit %.1f ms, hits p50 %.1f us, of 100 pages %.2f us, index %.1f bytes a page", n, cold, res.OpenMS, res.PerPage,
-		res.FirstHit, res.HitP50, res.HotP50, res.Index)
+	o.Progress("%d pages, cold %v: open %.1f ms (%.3f us a page), first hit %.1f ms, hits p50 %.1f us (bare pread %.1f), of 100 pages %.2f us (%.2f), index %.1f bytes a page", n, cold,
+		res.OpenMS, res.PerPage, res.FirstHit, res.HitP50, res.Bare, res.HotP50, res.BareHot, res.Index)
 	return res, nil
 }
 
@@ -285,7 +288,13 @@ func dropPages(dir string) error {
 // WriteRecoverTable writes results as a table for people.
 func WriteRecoverTable(w io.Writer, results []RecoverResult) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "store\tpages\tpage\tpage cache\topen ms\tus/page\tindex B/page\tRSS B/page\tfirst hit ms\thit p50 us\thit p99 us\thot p50 us\tsidecar ready ms\t")
+	fmt.Fprintln(t, "store\tpages\tpage\tpage cache\topen ms\tus/page\tindex B/page\tRSS B/page\tfirst hit ms\thit p50 us\tpread p50 us\thit p99 us\thot p50 us\thot pread p50 us\tsidecar ready ms\t")
+	bare := func(us float64) string {
+		if us == 0 {
+			return "-" // there is nothing to read bare
+		}
+		return fmt.Sprintf("%.2f", us)
+	}
 	for _, r := range results {
 		state := "warm"
 		if r.Cold {
@@ -295,8 +304,8 @@ func WriteRecoverTable(w io.Writer, results []RecoverResult) error {
 		if r.ReadyMS > 0 {
 			ready = fmt.Sprintf("%.0f", r.ReadyMS)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%.1f\t%.3f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%s\t\n", r.Store, r.Pages, size(int64(r.Bytes)), state, r.OpenMS, r.PerPage, r.Index, r.RSS,
-			r.FirstHit, r.HitP50, r.HitP99, r.HotP50, ready)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%.1f\t%.3f\t%.1f\t%.1f\t%.1f\t%.2f\t%s\t%.1f\t%.2f\t%s\t%s\t\n", r.Store, r.Pages, size(int64(r.Bytes)), state, r.OpenMS, r.PerPage, r.Index, r.RSS,
+			r.FirstHit, r.HitP50, bare(r.Bare), r.HitP99, r.HotP50, bare(r.BareHot), ready)
 	}
 	return t.Flush()
 }

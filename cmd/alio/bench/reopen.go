@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -15,6 +16,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/cache/segfile"
 	"github.com/alio-lake/alio/cmd/alio/bench/load"
 )
 
@@ -39,6 +42,8 @@ type Reopened struct {
 	HitP50     float64 `json:"hit_p50_us"`
 	HitP99     float64 `json:"hit_p99_us"`
 	HotP50     float64 `json:"hot_hit_p50_us"`
+	BareP50    float64 `json:"bare_p50_us"`     // the hits' bytes by bare preads, compared like theirs
+	BareHotP50 float64 `json:"bare_hot_p50_us"` // those of the hot ones
 }
 
 // Reopen is the whole life of a process that starts on a full cache: open, first hit, more hits. It writes a Reopened as JSON.
@@ -55,12 +60,14 @@ func Reopen(ctx context.Context, options string, out io.Writer) error {
 	var r Reopened
 	start := time.Now()
 	var read func(i int) error
+	var t *tiers
 	if o.Walk {
 		read, err = r.walk(o, p)
 	} else {
-		var end func() error
-		read, end, err = r.open(ctx, o, p)
-		defer end()
+		t, read, err = r.open(ctx, o, p)
+	}
+	if t != nil {
+		defer t.finish()
 	}
 	if err != nil {
 		return err
@@ -71,7 +78,7 @@ func Reopen(ctx context.Context, options string, out io.Writer) error {
 		return fmt.Errorf("the first hit: %w", err)
 	}
 	r.FirstHitMS = millis(time.Since(time.Unix(0, o.Started)))
-	if err := r.hits(ctx, o, rng, read); err != nil {
+	if err := r.hits(ctx, o, rng, t, read); err != nil {
 		return err
 	}
 	after, err := settledMemory()
@@ -80,20 +87,20 @@ func Reopen(ctx context.Context, options string, out io.Writer) error {
 	return errors.Join(err, json.NewEncoder(out).Encode(r))
 }
 
-func (r *Reopened) open(ctx context.Context, o ReopenOptions, p pages) (read func(int) error, end func() error, err error) {
+func (r *Reopened) open(ctx context.Context, o ReopenOptions, p pages) (*tiers, func(int) error, error) {
 	t, err := openTiers(ctx, p, []string{o.Dir}, capacityFor(o.Pages, o.Bytes))
 	if err != nil {
-		return nil, func() error { return nil }, err
+		return nil, nil, err
 	}
 	s := t.disk.Stats()
 	r.Pages, r.IndexBytes = s.Pages, s.IndexBytes
-	return func(i int) error {
+	return t, func(i int) error {
 		there, err := t.read(ctx, i)
 		if err == nil && !there {
 			err = fmt.Errorf("page %d is not there any more", i)
 		}
 		return err
-	}, t.finish, nil
+	}, nil
 }
 
 // walk looks at every file and keeps its size by name, as a cache of files does.
@@ -129,24 +136,46 @@ func (r *Reopened) walk(o ReopenOptions, p pages) (read func(int) error, err err
 // hotPages is how many pages a hot working set has. Whatever the cache holds, they and all that finds them stay in a processor's caches.
 const hotPages = 100
 
-func (r *Reopened) hits(ctx context.Context, o ReopenOptions, rng *rand.Rand, read func(int) error) error {
-	all, err := timeHits(ctx, o, o.Probes, 1, rng, read)
-	if err != nil {
-		return err
+// hits times hits all over the cache and those of the hot ones, and beside both bare preads of the same bytes: how those grow with the cache is the
+// kernel's and the memory's doing. t is nil where there are no segments.
+func (r *Reopened) hits(ctx context.Context, o ReopenOptions, rng *rand.Rand, t *tiers, read func(int) error) error {
+	for _, of := range []struct {
+		pages, passes int
+		hit, bare     *float64
+		p99           *float64
+	}{{o.Probes, 1, &r.HitP50, &r.BareP50, &r.HitP99}, {hotPages, max(1, o.Probes/hotPages), &r.HotP50, &r.BareHotP50, nil}} {
+		chosen := make([]int, of.pages)
+		for i := range chosen {
+			chosen[i] = rng.IntN(o.Pages)
+		}
+		l, err := timeHits(ctx, len(chosen), of.passes, func(i int) error { return read(chosen[i]) })
+		if err != nil {
+			return err
+		}
+		*of.hit = micros(l.Quantile(.5))
+		if of.p99 != nil {
+			*of.p99 = micros(l.Quantile(.99))
+		}
+		if t == nil {
+			continue
+		}
+		bare, err := newBareReads(t, o.Dir, chosen)
+		if err != nil {
+			return err
+		}
+		l, err = timeHits(ctx, len(chosen), of.passes, bare.read)
+		*of.bare = micros(l.Quantile(.5))
+		if err := errors.Join(err, bare.close()); err != nil {
+			return err
+		}
 	}
-	hot, err := timeHits(ctx, o, hotPages, max(1, o.Probes/hotPages), rng, read)
-	r.HitP50, r.HitP99, r.HotP50 = micros(all.Quantile(.5)), micros(all.Quantile(.99)), micros(hot.Quantile(.5))
-	return err
+	return nil
 }
 
-// timeHits reads n pages, chosen at random among all, and then times so many passes over them: the first time brings them into the page cache.
-func timeHits(ctx context.Context, o ReopenOptions, n, passes int, rng *rand.Rand, read func(int) error) (l load.Latencies, err error) {
-	chosen := make([]int, n)
-	for i := range chosen {
-		chosen[i] = rng.IntN(o.Pages)
-	}
+// timeHits times so many passes over n pages, after one that brings them into the page cache.
+func timeHits(ctx context.Context, n, passes int, read func(i int) error) (l load.Latencies, err error) {
 	for pass := range passes + 1 {
-		for _, i := range chosen {
+		for i := range n {
 			if err := ctx.Err(); err != nil {
 				return l, err
 			}
@@ -160,6 +189,58 @@ func timeHits(ctx context.Context, o ReopenOptions, n, passes int, rng *rand.Ran
 		}
 	}
 	return l, nil
+}
+
+// bareReads reads pages where they lie by pread alone: no look-up, no header, no sums. The bytes are compared as those of hits are.
+type bareReads struct {
+	files map[cache.SegmentID]*os.File
+	pages []barePage
+	buf   []byte
+}
+
+type barePage struct {
+	file *os.File
+	off  int64
+	want []byte
+}
+
+func newBareReads(t *tiers, dir string, chosen []int) (*bareReads, error) {
+	b := &bareReads{files: map[cache.SegmentID]*os.File{}, buf: make([]byte, t.pages.bytes)}
+	for _, i := range chosen {
+		p, ok := t.disk.Place(t.pages.key(i))
+		if !ok {
+			return nil, errors.Join(fmt.Errorf("page %d is not there any more", i), b.close())
+		}
+		f := b.files[p.Segment]
+		if f == nil {
+			var err error
+			if f, err = os.Open(filepath.Join(dir, "segments", segfile.Name(p.Segment.Instance, p.Segment.Seq))); err != nil {
+				return nil, errors.Join(err, b.close())
+			}
+			b.files[p.Segment] = f
+		}
+		b.pages = append(b.pages, barePage{f, p.Off + int64(segfile.RecordHeaderSize(p.Length)), t.pages.data(i)})
+	}
+	return b, nil
+}
+
+func (b *bareReads) read(i int) error {
+	p := &b.pages[i]
+	if _, err := p.file.ReadAt(b.buf, p.off); err != nil {
+		return err
+	}
+	if !bytes.Equal(b.buf, p.want) {
+		return fmt.Errorf("%s has other bytes at %d", p.file.Name(), p.off)
+	}
+	return nil
+}
+
+func (b *bareReads) close() error {
+	var errs []error
+	for _, f := range b.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // settledMemory is the process's anonymous memory without garbage.
