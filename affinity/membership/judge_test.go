@@ -8,23 +8,23 @@ import (
 	"github.com/alio-lake/alio/affinity/ring"
 )
 
-func epochOf(t *testing.T, n int) (*ring.Epoch, []record) {
+func epochOf(t *testing.T, n int) (*ring.Epoch, []Announced) {
 	t.Helper()
 	e, err := ring.New(ring.Settings{Partitions: 256})
 	need(t, err)
 	var c ring.Change
-	var records []record
+	var records []Announced
 	for i := range n {
 		m := member(fmt.Sprintf("w%02d", i))
 		c.Join = append(c.Join, m)
-		records = append(records, record{Member: m})
+		records = append(records, Announced{Member: m})
 	}
 	e, err = e.Apply(c)
 	need(t, err)
 	return e, records
 }
 
-func excluded(records []record) (names string) {
+func excluded(records []Announced) (names string) {
 	for _, r := range records {
 		if r.Excluded {
 			names += r.Name + " "
@@ -38,7 +38,7 @@ func excluded(records []record) (names string) {
 func TestJudge(t *testing.T) {
 	e, records := epochOf(t, 6)
 	o := Overload{Queued: 100, Latency: time.Second, After: 10 * time.Second, Back: 30 * time.Second, Share: 0.34}
-	now, x := time.Now(), &term{}
+	now, x := time.Now(), &Editor{}
 	for step, c := range []struct {
 		after time.Duration
 		loads map[int]Load
@@ -78,12 +78,12 @@ func TestJudgeInherits(t *testing.T) {
 	m.Excluded = true
 	e, err := e.Apply(ring.Change{Update: []ring.Member{m}})
 	need(t, err)
-	o, now, next := Overload{Queued: 10}.withDefaults(), time.Now(), &term{}
+	o, now, next := Overload{Queued: 10}.withDefaults(), time.Now(), &Editor{}
 	next.judge(o, e, records, now)
 	if got := excluded(records); got != "" {
 		t.Errorf("left out by an earlier leader, and its load does not say why: %q", got)
 	}
-	next, records[1].Load = &term{}, &Load{Queued: 8}
+	next, records[1].Load = &Editor{}, &Load{Queued: 8}
 	next.judge(o, e, records, now)
 	if got := excluded(records); got != "w01 " {
 		t.Errorf("left out: %q", got)
@@ -94,7 +94,7 @@ func TestJudgeInherits(t *testing.T) {
 	if got := excluded(records); got != "" {
 		t.Errorf("left out after it was well for long enough: %q", got)
 	}
-	alone := &term{}
+	alone := &Editor{}
 	e, two := epochOf(t, 2)
 	two[0].Load, two[1].Load = &Load{Disk: DiskFailed}, &Load{Disk: DiskFailed}
 	alone.judge(o, e, two, now)
@@ -108,7 +108,7 @@ func TestJudgeInherits(t *testing.T) {
 func TestHeatUp(t *testing.T) {
 	e, _ := epochOf(t, 9)
 	h := Hotness{Rate: 10, Owners: 4, Cool: time.Minute, Most: 2}
-	now, x := time.Now(), &term{}
+	now, x := time.Now(), &Editor{}
 	for step, c := range []struct {
 		after time.Duration
 		rates map[uint64]float64
@@ -189,11 +189,11 @@ func TestAbsent(t *testing.T) {
 	if m := before.Move(a.Epoch()); m.Moved > 0 {
 		t.Errorf("after the return %d partitions are not where they were", m.Moved)
 	}
-	x, now := &term{}, time.Now()
-	if out := x.absent(time.Minute, before, []record{{Member: member("a")}}, now); len(out) != 2 || !out[0].Excluded || x.ripen != time.Minute {
-		t.Errorf("missed: %v, looked at again in %v", out, x.ripen)
+	x, now := &Editor{}, time.Now()
+	if out := x.absent(time.Minute, before, []Announced{{Member: member("a")}}, now); len(out) != 2 || !out[0].Excluded || x.again != time.Minute {
+		t.Errorf("missed: %v, looked at again in %v", out, x.again)
 	}
-	if out := x.absent(time.Minute, before, []record{{Member: member("a")}, {Member: member("b")}}, now.Add(time.Minute)); len(out) != 0 {
+	if out := x.absent(time.Minute, before, []Announced{{Member: member("a")}, {Member: member("b")}}, now.Add(time.Minute)); len(out) != 0 {
 		t.Errorf("missed for too long, and still there: %v", out)
 	}
 }
