@@ -24,6 +24,7 @@ const (
 // page is what is cached as one: in a generated lake a column's chunk in a section (some pages of the product, always read together), in a recorded one a page of the grid.
 type page struct {
 	section  uint32
+	place    uint32 // in its section: what follows in the file has the next
 	size     uint32
 	metadata bool
 }
@@ -49,19 +50,20 @@ type catalog struct {
 	pages    []page
 	sections []section
 	tables   []table // by rank at the beginning
-	hot      uint32  // the section of one small file, in no table
+	density  int
+	hot      uint32 // the section of one small file, in no table
 }
 
 func newKeyer() (*ring.Epoch, error) { return ring.New(ring.Settings{}) }
 
-// generate makes the lake of a fleet of so many workers, with partitions for so many days beyond the history.
-func generate(workers, days int, seed uint64) (*catalog, error) {
+// generate makes the lake of a fleet of so many workers, with partitions for so many days beyond the history. Density is by how much more sections there are in each.
+func generate(workers, days, density int, seed uint64) (*catalog, error) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	keyer, err := newKeyer()
 	if err != nil {
 		return nil, err
 	}
-	c := &catalog{}
+	c := &catalog{density: density}
 	count := max(4, int(float64(workers)*tablesPer))
 	mean := 0.0
 	for i := range count {
@@ -73,7 +75,7 @@ func generate(workers, days int, seed uint64) (*catalog, error) {
 		for range templateCount {
 			t.templates = append(t.templates, pick(r, 1+r.IntN(5)))
 		}
-		sections := max(1, int(math.Round(meanSections*math.Pow(float64(i+1), -sizeSkew)/mean)))
+		sections := max(1, int(math.Round(float64(density)*meanSections*math.Pow(float64(i+1), -sizeSkew)/mean)))
 		for day := range history + days {
 			from := uint32(len(c.sections))
 			if err := c.partition(keyer, r, fmt.Sprintf("warehouse/sales.db/orders_%04d/ds=%03d", i, day), sections, shares); err != nil {
@@ -97,8 +99,8 @@ func (c *catalog) addHot(keyer *ring.Epoch) error {
 	}
 	c.hot = uint32(len(c.sections))
 	s := section{split: split, key: key, first: uint32(len(c.pages))}
-	for range columns {
-		c.pages = append(c.pages, page{c.hot, hotBytes / columns, false})
+	for col := range uint32(columns) {
+		c.pages = append(c.pages, page{c.hot, col, hotBytes / columns, false})
 	}
 	s.last, s.footer = uint32(len(c.pages)), s.first
 	c.sections = append(c.sections, s)
@@ -125,14 +127,14 @@ func (c *catalog) partition(keyer *ring.Epoch, r *rand.Rand, dir string, section
 				return err
 			}
 			s := section{split: split, key: key, first: uint32(len(c.pages))}
-			for _, share := range shares {
-				c.pages = append(c.pages, page{uint32(len(c.sections)), uint32(bytes * share), false})
+			for col, share := range shares {
+				c.pages = append(c.pages, page{uint32(len(c.sections)), uint32(col), uint32(bytes * share), false})
 			}
 			s.last = uint32(len(c.pages))
 			c.sections = append(c.sections, s)
 		}
 		footer := uint32(len(c.pages))
-		c.pages = append(c.pages, page{uint32(len(c.sections) - 1), footerBytes, true})
+		c.pages = append(c.pages, page{uint32(len(c.sections) - 1), columns, footerBytes, true})
 		c.sections[len(c.sections)-1].last++
 		for i := at; i < len(c.sections); i++ {
 			c.sections[i].footer = footer

@@ -65,7 +65,7 @@ type cell struct {
 
 func newCell(o *options, lake *catalog, s *scenario, m mode) (*cell, error) {
 	c := &cell{o: o, lake: lake, scenario: s, mode: m, seed: o.seed, queues: s.queues}
-	size := o.cache
+	size := o.cache * int64(lake.density)
 	if !m.cache {
 		size = 0
 	}
@@ -181,7 +181,7 @@ func (c *cell) query(q *query) {
 func (c *cell) read(at int32, s *split, cacheable bool, now int64) (service int64) {
 	w := c.fleet.workers[at]
 	cacheable = cacheable && w.cache != nil
-	run := int64(-2) // the page before, if it came from the origin
+	var before *page // the page before, if it came from the origin
 	for _, p := range s.pages {
 		page := &c.lake.pages[p]
 		size := int64(page.size)
@@ -193,7 +193,8 @@ func (c *cell) read(at int32, s *split, cacheable bool, now int64) (service int6
 			if _, ok := w.cache.Get(p); ok {
 				c.n.Hits++
 				c.n.HitBytes += size
-				service += localMS*microseconds + size*microseconds/localBytes
+				service += size * microseconds / localBytes
+				before = nil
 				continue
 			}
 			if c.mode.peers && c.fromPeer(at, p, now) {
@@ -201,14 +202,15 @@ func (c *cell) read(at int32, s *split, cacheable bool, now int64) (service int6
 				c.n.PeerBytes += size
 				service += peerMS*microseconds + size*microseconds/peerBytes
 				w.cache.Add(p, struct{}{}, size, page.metadata)
+				before = nil
 				continue
 			}
 		}
-		if run != int64(p)-1 {
+		if before == nil || before.section != page.section || before.place+1 != page.place {
 			c.n.OriginGETs++
 			service += originMS * microseconds
 		}
-		run = int64(p)
+		before = page
 		c.fromOrigin(p, size)
 		service += size * microseconds / originBytes
 		if cacheable {
@@ -250,7 +252,7 @@ func (c *cell) pull(ms int64) {
 			w.allowed = 0
 			continue
 		}
-		w.allowed += int64(float64(c.o.cache) * float64(ms) / pullShare)
+		w.allowed += int64(float64(c.fleet.cacheOf) * float64(ms) / pullShare)
 		for len(w.pulls) > 0 && w.allowed > 0 {
 			next := w.pulls[0]
 			w.pulls = w.pulls[1:]

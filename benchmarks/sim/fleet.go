@@ -12,8 +12,7 @@ import (
 const (
 	slots         = 8        // splits that a worker runs at once
 	processBytes  = 60 << 10 // bytes of columns that a slot processes in a ms
-	localMS       = 0        // the first byte of a page of its own disk: below the clock of the model
-	localBytes    = 2 << 20  // in a ms
+	localBytes    = 2 << 20  // read from its own disk in a ms
 	peerMS        = 1
 	peerBytes     = 1 << 20
 	originMS      = 30 // as the measuring proxy delays a first byte

@@ -26,7 +26,7 @@ type source interface {
 
 // How a generated day is read. Rates are for a day and a worker.
 const (
-	adHoc        = 15.0 // queries of people
+	adHoc        = 8.0  // queries of people
 	meanDays     = 3    // partitions that a query reads, the newest first
 	scans        = .03  // of queries read all partitions, half of them all columns
 	dashboards   = .125 // for each table: one query that comes again and again

@@ -61,7 +61,7 @@ func newFlags(o *options) (*flag.FlagSet, func() error) {
 	cacheMiB := f.Int64("cache", 2048, "MiB of each worker's cache")
 	f.Float64Var(&o.churn, "churn", 5, "per cent of the workers that are replaced in an hour of the scenario churn")
 	f.DurationVar(&o.absent, "absent", 5*time.Minute, "how long a worker that is away keeps its place in Alio's ring (affinity.absent)")
-	warm, hours := f.Float64("warm", 6, "hours before anything is counted"), f.Float64("hours", 18, "hours that are counted")
+	warm, hours := f.Float64("warm", 4, "hours before anything is counted"), f.Float64("hours", 12, "hours that are counted")
 	f.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "fleets that are simulated at once")
 	f.StringVar(&o.results, "results", "", "write the report and the plot into this `folder`, not to standard output")
 	f.Usage = func() {
@@ -129,14 +129,36 @@ func (o *options) newSource(lake *catalog) source {
 	return &recorded{queries: queries, perMS: float64(o.rounds*len(queries)) / float64(o.warmMS+o.longMS)}
 }
 
-// lake makes the lake that is read.
-func (o *options) lake() (*catalog, error) {
-	if o.trace == "" {
-		return generate(o.workers, int((o.warmMS+o.longMS+dayMS-1)/dayMS)+1, o.seed)
+// lakes are what is read: for the scenarios of a day, and for those of minutes.
+type lakes struct{ day, minutes *catalog }
+
+func (l *lakes) of(s *scenario) *catalog {
+	if s.queues {
+		return l.minutes
 	}
-	c, queries, err := readTrace(o.trace)
-	o.queries = queries
-	return c, err
+	return l.day
+}
+
+// lakes makes those that the scenarios need.
+func (o *options) lakes() (l *lakes, err error) {
+	l = &lakes{}
+	if o.trace != "" {
+		l.day, o.queries, err = readTrace(o.trace)
+		return l, err
+	}
+	days := int((o.warmMS+o.longMS+dayMS-1)/dayMS) + 1
+	for _, s := range o.scenarios {
+		switch {
+		case s.queues && l.minutes == nil:
+			l.minutes, err = generate(o.workers, 1+int(o.warmMS/dayMS)+1, queueDensity, o.seed)
+		case !s.queues && l.day == nil:
+			l.day, err = generate(o.workers, days, 1, o.seed)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
 }
 
 // result is what one cell gave.
@@ -148,7 +170,7 @@ type result struct {
 }
 
 // runAll simulates all cells, some at once, and gives their results in the order of scenarios and modes.
-func runAll(ctx context.Context, o *options, lake *catalog, progress io.Writer) ([]result, error) {
+func runAll(ctx context.Context, o *options, l *lakes, progress io.Writer) ([]result, error) {
 	var out []result
 	for _, s := range o.scenarios {
 		for _, m := range o.modes {
@@ -170,7 +192,7 @@ func runAll(ctx context.Context, o *options, lake *catalog, progress io.Writer) 
 				return
 			}
 			r, at := &out[i], time.Now()
-			c, err := newCell(o, lake, r.scenario, r.mode)
+			c, err := newCell(o, l.of(r.scenario), r.scenario, r.mode)
 			if err == nil {
 				r.counts, err = c.run(ctx)
 			}
@@ -219,11 +241,11 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	began := time.Now()
-	lake, err := o.lake()
+	l, err := o.lakes()
 	if err != nil {
 		return err
 	}
-	results, err := runAll(ctx, o, lake, os.Stderr)
+	results, err := runAll(ctx, o, l, os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -232,8 +254,8 @@ func run(ctx context.Context, args []string) error {
 	fmt.Fprintf(os.Stderr, "%.0f s, at most %.0f MB from the system\n", time.Since(began).Seconds(), float64(before.Sys)/1e6)
 	command := "go run ./benchmarks/sim " + strings.Join(args, " ")
 	if o.results == "" {
-		_, err = fmt.Print(report(o, lake, results, command, ""))
+		_, err = fmt.Print(report(o, l, results, command, ""))
 		return err
 	}
-	return save(o, lake, results, command)
+	return save(o, l, results, command)
 }

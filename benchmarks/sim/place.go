@@ -245,25 +245,26 @@ func (p *ours) place(c *cell, section uint32, us int64) (int32, bool) {
 	if c.queues && c.on {
 		p.asked[key]++
 	}
-	if p.epoch.Most() > 0 {
-		slots, err := p.epoch.Owners(key, 1)
-		if err == nil {
-			var room [ring.MaxHotOwners]int32
-			of := room[:0]
-			for _, s := range slots {
-				if c.fleet.workers[p.number[s]].alive {
-					of = append(of, p.number[s])
-				}
-			}
-			if len(of) == 1 {
-				return of[0], true
-			}
-			if len(of) > 1 {
-				return c.leastLoaded(of, us, p.r), true
-			}
+	slots, err := p.epoch.Owners(key, min(owners, p.epoch.Most()))
+	if err != nil { // nobody serves: the engine's own choice
+		return c.fleet.alive[p.r.IntN(len(c.fleet.alive))], true
+	}
+	var room [ring.MaxHotOwners]int32
+	of := room[:0]
+	for _, s := range slots {
+		if c.fleet.workers[p.number[s]].alive {
+			of = append(of, p.number[s])
 		}
 	}
-	return c.fleet.alive[p.r.IntN(len(c.fleet.alive))], true
+	switch {
+	case len(of) == 0:
+		return c.fleet.alive[p.r.IntN(len(c.fleet.alive))], true
+	case len(of) > owners: // a hot section: any of its owners
+		return c.leastLoaded(of, us, p.r), true
+	case len(of) == owners && c.fleet.workers[of[0]].waiting(us) >= busyAt: // two in order, as Presto takes them
+		return c.leastLoaded(of, us, p.r), true
+	}
+	return of[0], true
 }
 
 // told is what the coordinator has counted since it told last: which sections were asked about often enough to be mentioned, as cmd/alio does.

@@ -81,7 +81,7 @@ func parseTrace(from io.Reader) (*catalog, []query, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &reader{c: &catalog{}, keyer: keyer, sections: map[sectionName]uint32{}, pages: map[pageName]uint32{}, names: map[string]int{}, splits: map[[2]int]int{}}
+	r := &reader{c: &catalog{density: 1}, keyer: keyer, sections: map[sectionName]uint32{}, pages: map[pageName]uint32{}, names: map[string]int{}, splits: map[[2]int]int{}}
 	for first := true; ; first = false {
 		fields, err := lines.Read()
 		if errors.Is(err, io.EOF) {
@@ -160,7 +160,7 @@ func (r *reader) add(q int, section uint32, at, size int64, class string) {
 	if !ok {
 		p = uint32(len(r.c.pages))
 		r.pages[name] = p
-		r.c.pages = append(r.c.pages, page{section, uint32(size), class != "data"})
+		r.c.pages = append(r.c.pages, page{section, uint32(at % sectionBytes / grid), uint32(size), class != "data"})
 	}
 	where, ok := r.splits[[2]int{q, int(section)}]
 	if !ok {

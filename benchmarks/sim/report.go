@@ -11,12 +11,22 @@ import (
 )
 
 // report is the markdown of all results. It holds no time and nothing of the machine: the same run gives the same text.
-func report(o *options, lake *catalog, results []result, command, plotName string) string {
+func report(o *options, l *lakes, results []result, command, plotName string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Command: `%s`\n\n", strings.TrimSpace(command))
 	fmt.Fprintf(&b, "%d workers with %d MiB of cache each, seed %d; %.1f hours of warm-up, then %.1f hours. ", o.workers, o.cache>>20, o.seed, float64(o.warmMS)/hourMS, float64(o.longMS)/hourMS)
-	fmt.Fprintf(&b, "The lake: %d sections, %d pages, %s, of which the caches together can hold %.0f %%.\n", len(lake.sections), len(lake.pages), human(lake.bytes()),
-		100*float64(o.cache)*float64(o.workers)/float64(lake.bytes()))
+	for _, lake := range []*catalog{l.day, l.minutes} {
+		if lake == nil {
+			continue
+		}
+		what := "The lake"
+		if lake == l.minutes {
+			what = fmt.Sprintf("For the scenarios with queues it is thinned %d times less, and the caches are as much larger", queueDensity)
+		}
+		fmt.Fprintf(&b, "%s: %d sections, %d pages, %s, of which the caches together can hold %.0f %%. ", what, len(lake.sections), len(lake.pages), human(lake.bytes()),
+			100*float64(o.cache)*float64(lake.density)*float64(o.workers)/float64(lake.bytes()))
+	}
+	b.WriteString("\n")
 	if plotName != "" {
 		fmt.Fprintf(&b, "\n![GETs at the origin, of those without a cache](%s)\n", plotName)
 	}
@@ -112,7 +122,7 @@ func human(n int64) string {
 }
 
 // save writes report and plot, with what the run took on this machine.
-func save(o *options, lake *catalog, results []result, command string) error {
+func save(o *options, l *lakes, results []result, command string) error {
 	commit := "unknown"
 	if out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*").Output(); err == nil {
 		commit = strings.TrimSpace(string(out))
@@ -129,7 +139,7 @@ func save(o *options, lake *catalog, results []result, command string) error {
 		took += r.took.Seconds()
 	}
 	text := fmt.Sprintf("# The simulator: a fleet and its origin, %s\n\nCommit: %s. What is simulated, and what is not: [docs/sim.md](../../docs/sim.md). All figures are counts of the simulation and come out the same on any machine; it took %.0f s of one processor (%d processors, %s, %s/%s).\n\n",
-		time.Now().UTC().Format("2006-01-02"), commit, took, runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH) + report(o, lake, results, command, name+".svg")
+		time.Now().UTC().Format("2006-01-02"), commit, took, runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH) + report(o, l, results, command, name+".svg")
 	if err := os.WriteFile(filepath.Join(o.results, name+".md"), []byte(text), 0o644); err != nil {
 		return err
 	}

@@ -22,9 +22,11 @@ const (
 	queueMS     = 3 * 60 * 1000
 	loadMS      = 5000 // how often loads and heat are told, as cmd/alio does
 	// queueQueries is how many queries a second a worker's share is there: about half of what the slots can do when all is cached.
-	queueQueries = .06
+	queueQueries = .05
 	// burstReads is how many reads a second of the one hot file there are, whatever the fleet: two and a half workers' slots are what it takes.
 	burstReads = 400
+	// queueDensity is by how much less the lake is thinned: sections that are read too often for one worker would else be seen where there are none.
+	queueDensity = 4
 )
 
 const (
@@ -145,7 +147,7 @@ func zoneLoss(c *cell, from, long int64) []event {
 
 func busy(c *cell) {
 	if g, ok := c.source.(*generator); ok {
-		g.plain, g.rate = true, queueQueries*float64(c.o.workers)/1000
+		g.plain, g.rate = true, queueQueries*float64(c.o.workers)/1000/float64(c.lake.density)
 	}
 }
 
