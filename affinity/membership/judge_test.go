@@ -2,10 +2,13 @@ package membership
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/alio-lake/alio/affinity/ring"
+	"github.com/alio-lake/alio/internal/clocktest"
 )
 
 func epochOf(t *testing.T, n int) (*ring.Epoch, []Announced) {
@@ -195,5 +198,67 @@ func TestAbsent(t *testing.T) {
 	}
 	if out := x.absent(time.Minute, before, []Announced{{Member: member("a")}, {Member: member("b")}}, now.Add(time.Minute)); len(out) != 0 {
 		t.Errorf("missed for too long, and still there: %v", out)
+	}
+}
+
+// TestClockJumps: the same readings of loads, heat and absences give the same decisions, however the day's clock is set between them; what counts is what went by.
+func TestClockJumps(t *testing.T) {
+	decide := func(by ...time.Duration) (out string) {
+		e, records := epochOf(t, 6)
+		x := NewEditor(Rules{Settings: ring.Settings{Partitions: 256}, Absent: time.Minute, Overload: Overload{Queued: 100}, Hotness: Hotness{Rate: 10}})
+		began := time.Now()
+		for step, seconds := range []int{0, 5, 10, 15, 44, 46, 61, 80, 142} {
+			now := clocktest.Jumped(began.Add(time.Duration(seconds)*time.Second), by[step%len(by)])
+			there := slices.Clone(records[:5]) // w05 is away from the beginning
+			there[1].Load = &Load{Queued: map[bool]int{true: 1000}[seconds < 15]}
+			rates := map[uint64]float64{7: map[bool]float64{true: 35}[seconds < 80]}
+			edit := x.Edit(e, Seen{Members: there, Rates: rates}, now)
+			out += fmt.Sprintf("%d s: %v, again in %v\n", seconds, edit.Change, edit.Again)
+			var err error
+			e, err = e.Apply(edit.Change)
+			need(t, err)
+		}
+		return out
+	}
+	want := decide(0)
+	for _, part := range []string{"10 s: {[] [{w01", "46 s: {[] [{w01", "61 s: {[] [] [w05]", "[{7 4}]", "142 s: {[] [] [] [{7 0}]"} {
+		if !strings.Contains(want, part) {
+			t.Fatalf("no %q in:\n%s", part, want)
+		}
+	}
+	for _, by := range [][]time.Duration{{0, 24 * time.Hour}, {0, -24 * time.Hour}, {time.Hour, -time.Hour, 240 * time.Hour}} {
+		if got := decide(by...); got != want {
+			t.Errorf("jumps of %v:\n%s\nwithout:\n%s", by, got, want)
+		}
+	}
+}
+
+// TestUnfit: who announces a weight of 0 or a zone that the ring does not have is left out, with what is wrong, and the others come in; a member of the ring that turns unfit is missed like one that is away.
+func TestUnfit(t *testing.T) {
+	rules := Rules{Settings: ring.Settings{Zones: []string{"x", "y"}}, Absent: time.Minute}
+	e, err := ring.New(rules.Settings)
+	need(t, err)
+	at := func(name, zone string, weight int) Announced {
+		return Announced{Member: ring.Member{Name: name, Zone: zone, Weight: weight}}
+	}
+	x, now := NewEditor(rules), time.Now()
+	edit := x.Edit(e, Seen{Members: []Announced{at("a", "x", 1), at("b", "x", 0), at("c", "z", 1), at("d", "", 1), at("", "x", 1), at("e", "y", 2)}}, now)
+	var said string
+	for _, u := range edit.Unfit {
+		said += u.Err.Error() + "\n"
+	}
+	for _, want := range []string{`member "b": weight 0: give 1 to 1000000`, `member "c": unknown zone "z": the epoch's zones are ["x" "y"]`, `member "d": unknown zone ""`, "member has no name"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("no %q in:\n%s", want, said)
+		}
+	}
+	if len(edit.Unfit) != 4 || len(edit.Change.Join) != 2 {
+		t.Errorf("%d are unfit, %v join", len(edit.Unfit), edit.Change.Join)
+	}
+	e, err = e.Apply(edit.Change)
+	need(t, err)
+	edit = x.Edit(e, Seen{Members: []Announced{at("a", "x", 0), at("e", "y", 2)}}, now)
+	if len(edit.Change.Update) != 1 || !edit.Change.Update[0].Excluded || edit.Again != time.Minute {
+		t.Errorf("a member that turned weightless: %+v", edit)
 	}
 }

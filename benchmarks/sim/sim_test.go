@@ -69,8 +69,11 @@ func TestSameSeedSameBytes(t *testing.T) {
 	if one != again {
 		t.Errorf("two runs of one seed differ:\n%s\n%s", one, again)
 	}
-	if _, other := simulate(t, append(small, "-seed", "2", "-modes", "affinity", "-scenarios", "churn,zone,hot")...); strings.Contains(one, strings.Split(other, "\n")[10]) {
-		t.Error("another seed gives the same line")
+	_, other := simulate(t, append(small, "-seed", "2", "-modes", "affinity", "-scenarios", "churn")...)
+	for _, l := range strings.Split(other, "\n") {
+		if strings.HasPrefix(l, "| churn | affinity |") && strings.Contains(one, l) {
+			t.Error("another seed gives the same line", l)
+		}
 	}
 }
 
