@@ -71,6 +71,11 @@ compare: ## warm reads beside nginx, Alluxio, a JVM's bare channel and bare serv
 	cd benchmarks/compare && go test ./... && go build -o ../../bin/compare . && ../../bin/compare -results ../results && \
 	../../bin/compare -one-processor -readers 1 -peers alio-s3,alio-s3-disk,nginx,http-floor,tcp-copy -results ../results
 
+.PHONY: sim
+sim: ## a simulated fleet of 1,000 workers and its origin, with a table and a plot in benchmarks/results (SIM="-workers 100 ...": other flags; some minutes)
+	@go build -o bin/sim ./benchmarks/sim
+	@exec bin/sim -results benchmarks/results $(SIM)
+
 .PHONY: proto
 proto: ## generate Go from api/*/*.proto (compiler and plugins are pinned in itest/tools/go.mod)
 	cd itest/tools && go run ./protogen ../../api $$(cd ../../api && ls */*.proto)

@@ -73,7 +73,7 @@ func (n *Node) revoke(s *concurrency.Session) {
 
 // put writes the record, unless another sidecar is a member under this name, and gives the revision at which it did. One with our own addresses is what we were before a restart; but if the record was ours and
 // another process with our addresses has put its own there, that one is the member: two that take the name from each other would move keys for ever.
-func (n *Node) put(ctx context.Context, self record, lease clientv3.LeaseID, ours bool) (int64, error) {
+func (n *Node) put(ctx context.Context, self Announced, lease clientv3.LeaseID, ours bool) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	key := n.store.key("members", self.Name)

@@ -138,7 +138,7 @@ func (s store) heats(ctx context.Context) (map[uint64]float64, error) {
 }
 
 // heatUp decides which sections are hot, and gives what changes. A section that cools keeps its owners until it has been cool for long enough.
-func (t *term) heatUp(h Hotness, base *ring.Epoch, rates map[uint64]float64, now time.Time) (changes []ring.Hot, next time.Duration) {
+func (t *Editor) heatUp(h Hotness, base *ring.Epoch, rates map[uint64]float64, now time.Time) (changes []ring.Hot, next time.Duration) {
 	if t.cool == nil {
 		t.cool = map[uint64]time.Time{}
 	}

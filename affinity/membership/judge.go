@@ -28,8 +28,8 @@ type Load struct {
 	Disk      Disk  `json:"disk,omitempty"`
 }
 
-// coarse rounds up to powers of two, so that a load that only trembles writes nothing to etcd.
-func (l Load) coarse() Load {
+// Coarse rounds up to powers of two, so that a load that only trembles writes nothing to etcd.
+func (l Load) Coarse() Load {
 	up := func(n int64) int64 {
 		if n <= 0 {
 			return 0
@@ -39,13 +39,13 @@ func (l Load) coarse() Load {
 	return Load{int(up(int64(l.Queued))), up(l.LatencyUS), l.Disk}
 }
 
-// record is what a member announces.
-type record struct {
+// Announced is what a member announces: who it is, and how it fares (nil: it has not said).
+type Announced struct {
 	ring.Member
 	Load *Load `json:"Load,omitempty"`
 }
 
-func (r record) encode() (string, error) {
+func (r Announced) encode() (string, error) {
 	b, err := json.Marshal(r)
 	return string(b), err
 }
@@ -99,7 +99,7 @@ type verdict struct {
 
 // judge decides who is left out: it sets Excluded in the members. A verdict changes only when the load has spoken against it for long enough, and is left as it is where too many would be left out. next is when it should be
 // asked again at the latest; 0: when something changes. Time is only ever compared with a later reading of the same clock, which no jump of the day's time moves.
-func (t *term) judge(o Overload, base *ring.Epoch, members []record, now time.Time) (next time.Duration) {
+func (t *Editor) judge(o Overload, base *ring.Epoch, members []Announced, now time.Time) (next time.Duration) {
 	if t.verdicts == nil {
 		t.verdicts = map[string]*verdict{}
 	}

@@ -2,29 +2,32 @@ package membership
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/alio-lake/alio/affinity/ring"
+	"github.com/alio-lake/alio/internal/clocktest"
 )
 
-func epochOf(t *testing.T, n int) (*ring.Epoch, []record) {
+func epochOf(t *testing.T, n int) (*ring.Epoch, []Announced) {
 	t.Helper()
 	e, err := ring.New(ring.Settings{Partitions: 256})
 	need(t, err)
 	var c ring.Change
-	var records []record
+	var records []Announced
 	for i := range n {
 		m := member(fmt.Sprintf("w%02d", i))
 		c.Join = append(c.Join, m)
-		records = append(records, record{Member: m})
+		records = append(records, Announced{Member: m})
 	}
 	e, err = e.Apply(c)
 	need(t, err)
 	return e, records
 }
 
-func excluded(records []record) (names string) {
+func excluded(records []Announced) (names string) {
 	for _, r := range records {
 		if r.Excluded {
 			names += r.Name + " "
@@ -38,7 +41,7 @@ func excluded(records []record) (names string) {
 func TestJudge(t *testing.T) {
 	e, records := epochOf(t, 6)
 	o := Overload{Queued: 100, Latency: time.Second, After: 10 * time.Second, Back: 30 * time.Second, Share: 0.34}
-	now, x := time.Now(), &term{}
+	now, x := time.Now(), &Editor{}
 	for step, c := range []struct {
 		after time.Duration
 		loads map[int]Load
@@ -78,12 +81,12 @@ func TestJudgeInherits(t *testing.T) {
 	m.Excluded = true
 	e, err := e.Apply(ring.Change{Update: []ring.Member{m}})
 	need(t, err)
-	o, now, next := Overload{Queued: 10}.withDefaults(), time.Now(), &term{}
+	o, now, next := Overload{Queued: 10}.withDefaults(), time.Now(), &Editor{}
 	next.judge(o, e, records, now)
 	if got := excluded(records); got != "" {
 		t.Errorf("left out by an earlier leader, and its load does not say why: %q", got)
 	}
-	next, records[1].Load = &term{}, &Load{Queued: 8}
+	next, records[1].Load = &Editor{}, &Load{Queued: 8}
 	next.judge(o, e, records, now)
 	if got := excluded(records); got != "w01 " {
 		t.Errorf("left out: %q", got)
@@ -94,7 +97,7 @@ func TestJudgeInherits(t *testing.T) {
 	if got := excluded(records); got != "" {
 		t.Errorf("left out after it was well for long enough: %q", got)
 	}
-	alone := &term{}
+	alone := &Editor{}
 	e, two := epochOf(t, 2)
 	two[0].Load, two[1].Load = &Load{Disk: DiskFailed}, &Load{Disk: DiskFailed}
 	alone.judge(o, e, two, now)
@@ -108,7 +111,7 @@ func TestJudgeInherits(t *testing.T) {
 func TestHeatUp(t *testing.T) {
 	e, _ := epochOf(t, 9)
 	h := Hotness{Rate: 10, Owners: 4, Cool: time.Minute, Most: 2}
-	now, x := time.Now(), &term{}
+	now, x := time.Now(), &Editor{}
 	for step, c := range []struct {
 		after time.Duration
 		rates map[uint64]float64
@@ -189,11 +192,73 @@ func TestAbsent(t *testing.T) {
 	if m := before.Move(a.Epoch()); m.Moved > 0 {
 		t.Errorf("after the return %d partitions are not where they were", m.Moved)
 	}
-	x, now := &term{}, time.Now()
-	if out := x.absent(time.Minute, before, []record{{Member: member("a")}}, now); len(out) != 2 || !out[0].Excluded || x.ripen != time.Minute {
-		t.Errorf("missed: %v, looked at again in %v", out, x.ripen)
+	x, now := &Editor{}, time.Now()
+	if out := x.absent(time.Minute, before, []Announced{{Member: member("a")}}, now); len(out) != 2 || !out[0].Excluded || x.again != time.Minute {
+		t.Errorf("missed: %v, looked at again in %v", out, x.again)
 	}
-	if out := x.absent(time.Minute, before, []record{{Member: member("a")}, {Member: member("b")}}, now.Add(time.Minute)); len(out) != 0 {
+	if out := x.absent(time.Minute, before, []Announced{{Member: member("a")}, {Member: member("b")}}, now.Add(time.Minute)); len(out) != 0 {
 		t.Errorf("missed for too long, and still there: %v", out)
+	}
+}
+
+// TestClockJumps: the same readings of loads, heat and absences give the same decisions, however the day's clock is set between them; what counts is what went by.
+func TestClockJumps(t *testing.T) {
+	decide := func(by ...time.Duration) (out string) {
+		e, records := epochOf(t, 6)
+		x := NewEditor(Rules{Settings: ring.Settings{Partitions: 256}, Absent: time.Minute, Overload: Overload{Queued: 100}, Hotness: Hotness{Rate: 10}})
+		began := time.Now()
+		for step, seconds := range []int{0, 5, 10, 15, 44, 46, 61, 80, 142} {
+			now := clocktest.Jumped(began.Add(time.Duration(seconds)*time.Second), by[step%len(by)])
+			there := slices.Clone(records[:5]) // w05 is away from the beginning
+			there[1].Load = &Load{Queued: map[bool]int{true: 1000}[seconds < 15]}
+			rates := map[uint64]float64{7: map[bool]float64{true: 35}[seconds < 80]}
+			edit := x.Edit(e, Seen{Members: there, Rates: rates}, now)
+			out += fmt.Sprintf("%d s: %v, again in %v\n", seconds, edit.Change, edit.Again)
+			var err error
+			e, err = e.Apply(edit.Change)
+			need(t, err)
+		}
+		return out
+	}
+	want := decide(0)
+	for _, part := range []string{"10 s: {[] [{w01", "46 s: {[] [{w01", "61 s: {[] [] [w05]", "[{7 4}]", "142 s: {[] [] [] [{7 0}]"} {
+		if !strings.Contains(want, part) {
+			t.Fatalf("no %q in:\n%s", part, want)
+		}
+	}
+	for _, by := range [][]time.Duration{{0, 24 * time.Hour}, {0, -24 * time.Hour}, {time.Hour, -time.Hour, 240 * time.Hour}} {
+		if got := decide(by...); got != want {
+			t.Errorf("jumps of %v:\n%s\nwithout:\n%s", by, got, want)
+		}
+	}
+}
+
+// TestUnfit: who announces a weight of 0 or a zone that the ring does not have is left out, with what is wrong, and the others come in; a member of the ring that turns unfit is missed like one that is away.
+func TestUnfit(t *testing.T) {
+	rules := Rules{Settings: ring.Settings{Zones: []string{"x", "y"}}, Absent: time.Minute}
+	e, err := ring.New(rules.Settings)
+	need(t, err)
+	at := func(name, zone string, weight int) Announced {
+		return Announced{Member: ring.Member{Name: name, Zone: zone, Weight: weight}}
+	}
+	x, now := NewEditor(rules), time.Now()
+	edit := x.Edit(e, Seen{Members: []Announced{at("a", "x", 1), at("b", "x", 0), at("c", "z", 1), at("d", "", 1), at("", "x", 1), at("e", "y", 2)}}, now)
+	var said string
+	for _, u := range edit.Unfit {
+		said += u.Err.Error() + "\n"
+	}
+	for _, want := range []string{`member "b": weight 0: give 1 to 1000000`, `member "c": unknown zone "z": the epoch's zones are ["x" "y"]`, `member "d": unknown zone ""`, "member has no name"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("no %q in:\n%s", want, said)
+		}
+	}
+	if len(edit.Unfit) != 4 || len(edit.Change.Join) != 2 {
+		t.Errorf("%d are unfit, %v join", len(edit.Unfit), edit.Change.Join)
+	}
+	e, err = e.Apply(edit.Change)
+	need(t, err)
+	edit = x.Edit(e, Seen{Members: []Announced{at("a", "x", 0), at("e", "y", 2)}}, now)
+	if len(edit.Change.Update) != 1 || !edit.Change.Update[0].Excluded || edit.Again != time.Minute {
+		t.Errorf("a member that turned weightless: %+v", edit)
 	}
 }

@@ -107,7 +107,7 @@ func (n *Node) Announce(m ring.Member) error {
 	if m.Name != n.o.Self.Name || m.Name == "" {
 		return fmt.Errorf("membership: %q cannot announce %q", n.o.Self.Name, m.Name)
 	}
-	if err := checkMember(n.o.Settings, m); err != nil {
+	if err := n.o.Settings.Check(m); err != nil {
 		return err
 	}
 	n.mu.Lock()
@@ -120,7 +120,7 @@ func (n *Node) Announce(m ring.Member) error {
 
 // Report says how this member fares. It is passed on rounded up to powers of two, and only when that has changed and the last word is a fifth of a TTL old.
 func (n *Node) Report(l Load) {
-	l = l.coarse()
+	l = l.Coarse()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.mu.load != nil && *n.mu.load == l || time.Since(n.mu.loadTold) < n.o.TTL/5 {
@@ -131,10 +131,10 @@ func (n *Node) Report(l Load) {
 	n.mu.told = make(chan struct{})
 }
 
-func (n *Node) said() (record, <-chan struct{}) {
+func (n *Node) said() (Announced, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return record{n.mu.self, n.mu.load}, n.mu.told
+	return Announced{n.mu.self, n.mu.load}, n.mu.told
 }
 
 // Run announces, follows and, for candidates, leads, until the context ends; then it takes the announcement back, so that the others need not wait for the lease. etcd that is away is waited for, and so

@@ -79,17 +79,7 @@ func (o Options) Validate() error {
 	if err := o.Settings.Validate(); err != nil {
 		faults = append(faults, err)
 	} else if o.Self.Name != "" {
-		faults = append(faults, checkMember(o.Settings, o.Self))
+		faults = append(faults, o.Settings.Check(o.Self))
 	}
 	return errors.Join(faults...)
-}
-
-// checkMember says what a ring of these settings would say of a member that joins.
-func checkMember(s ring.Settings, m ring.Member) error {
-	e, err := ring.New(s)
-	if err != nil {
-		return err
-	}
-	_, err = e.Apply(ring.Change{Join: []ring.Member{m}})
-	return err
 }

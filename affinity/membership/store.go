@@ -150,7 +150,7 @@ func (s store) clean(ctx context.Context, p pointer) {
 }
 
 // members reads who has announced itself, and the revision of the store it was read at. What is no member is left out and named in bad.
-func (s store) members(ctx context.Context) (members []record, bad []string, revision int64, err error) {
+func (s store) members(ctx context.Context) (members []Announced, bad []string, revision int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	r, err := s.client.Get(ctx, s.key("members", ""), clientv3.WithPrefix())
@@ -159,7 +159,7 @@ func (s store) members(ctx context.Context) (members []record, bad []string, rev
 	}
 	for _, kv := range r.Kvs {
 		name := strings.TrimPrefix(string(kv.Key), s.key("members", ""))
-		var m record
+		var m Announced
 		if json.Unmarshal(kv.Value, &m) != nil || m.Name != name {
 			bad = append(bad, name)
 			continue

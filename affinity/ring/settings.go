@@ -96,6 +96,9 @@ func (s Settings) Validate() error {
 	return errors.Join(faults...)
 }
 
+// Check says what Apply would say of a member that joins an epoch of these settings.
+func (s Settings) Check(m Member) error { return m.check(s.withDefaults()) }
+
 // Slot is a member's place in Epoch.Members. It means something within one epoch only.
 type Slot uint16
 

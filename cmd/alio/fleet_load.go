@@ -10,6 +10,7 @@ import (
 
 	"github.com/alio-lake/alio/affinity/membership"
 	apiv1 "github.com/alio-lake/alio/api/v1"
+	"github.com/alio-lake/alio/cache/disk"
 )
 
 // loadEvery is how often a member looks at its load, and a process at what it was asked about.
@@ -130,10 +131,12 @@ func percentile(now, before map[float64]uint64, share float64) int64 {
 }
 
 // diskState tells how the disk tier is, for a fleet.
-func (p *parts) diskState() membership.Disk {
-	aside, all := 0, 0
-	for _, d := range p.tier.Devices() {
-		all++
+func (p *parts) diskState() membership.Disk { return diskOf(p.tier.Devices()) }
+
+// diskOf is how a disk tier of these devices is.
+func diskOf(devices []disk.DeviceStats) membership.Disk {
+	aside := 0
+	for _, d := range devices {
 		if d.SetAside {
 			aside++
 		}
@@ -141,7 +144,7 @@ func (p *parts) diskState() membership.Disk {
 	switch {
 	case aside == 0:
 		return membership.DiskWell
-	case aside < all:
+	case aside < len(devices):
 		return membership.DiskDegraded
 	}
 	return membership.DiskFailed

@@ -1,9 +1,7 @@
 package engines
 
 import (
-	"cmp"
 	"encoding/binary"
-	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -27,19 +25,21 @@ func NewTrinoTable(members []ring.Member, keep int) *TrinoTable {
 	for i, m := range t.members {
 		hashes[i] = xxhash.Sum64String(m.Name)
 	}
-	type weighted struct {
-		weight int64
-		slot   ring.Slot
-	}
-	list := make([]weighted, len(members))
+	top := make([]int64, t.keep) // the highest hashes so far, falling; of equals the node that was first stays first
 	for bucket := range uint64(TrinoBuckets) {
-		bucketHash := hashLong(0, bucket)
+		bucketHash, begin, n := hashLong(0, bucket), len(t.buckets), 0
+		t.buckets = append(t.buckets, make([]ring.Slot, t.keep)...)
 		for i, h := range hashes {
-			list[i] = weighted{int64(hashLong(h, bucketHash)), ring.Slot(i)}
-		}
-		slices.SortStableFunc(list, func(a, b weighted) int { return cmp.Compare(b.weight, a.weight) })
-		for _, w := range list[:t.keep] {
-			t.buckets = append(t.buckets, w.slot)
+			w := int64(hashLong(h, bucketHash))
+			if n == t.keep && (n == 0 || w <= top[n-1]) {
+				continue
+			}
+			n = min(n+1, t.keep)
+			at := n - 1
+			for ; at > 0 && top[at-1] < w; at-- {
+				top[at], t.buckets[begin+at] = top[at-1], t.buckets[begin+at-1]
+			}
+			top[at], t.buckets[begin+at] = w, ring.Slot(i)
 		}
 	}
 	return t
@@ -48,8 +48,9 @@ func NewTrinoTable(members []ring.Member, keep int) *TrinoTable {
 // hashLong is XXH64 of a number's 8 bytes with a seed.
 func hashLong(seed, v uint64) uint64 {
 	var b [8]byte
+	var d xxhash.Digest
 	binary.LittleEndian.PutUint64(b[:], v)
-	d := xxhash.NewWithSeed(seed)
+	d.ResetWithSeed(seed)
 	_, _ = d.Write(b[:])
 	return d.Sum64()
 }
