@@ -53,7 +53,7 @@ func (s *bridgeStage) localFiles(ctx context.Context, t *testing.T, queries map[
 			t.Errorf("%s on local files: before %v, cold %v, warm %v", name, begun, cold, warm)
 		}
 	}
-	meter.noMoreThanStock(ctx, t)
+	meter.noMoreThanStock(ctx, t, 1.10)
 	for text, rows := range want { // what the files are now, the last query alone has read
 		same(t, "read once more", rows, s.rows(ctx, t, "filling", text))
 	}
@@ -134,8 +134,8 @@ func (m *fileMeter) next(name, run string) {
 	m.queries = append(m.queries, meteredQuery{name, run, time.Now()})
 }
 
-// noMoreThanStock ends the count: of each query, the run "cold" may have made no more reads than "stock", and "warm" none.
-func (m *fileMeter) noMoreThanStock(ctx context.Context, t *testing.T) {
+// noMoreThanStock ends the count: of each query, the run "cold" may have made no more reads than "stock", of over times the bytes at most, and "warm" none.
+func (m *fileMeter) noMoreThanStock(ctx context.Context, t *testing.T, over float64) {
 	t.Helper()
 	end := time.Now()
 	all, err := m.reads.Stop(ctx)
@@ -154,7 +154,7 @@ func (m *fileMeter) noMoreThanStock(ctx context.Context, t *testing.T) {
 			if n == 0 || b == 0 {
 				t.Errorf("%s: the stock connector has read nothing: nothing was measured", q.name)
 			}
-		case q.run == "cold" && (n > stock || float64(b) > 1.10*float64(bytes)):
+		case q.run == "cold" && (n > stock || float64(b) > over*float64(bytes)):
 			t.Errorf("%s: %d reads of %d bytes of the files when cold, %d of %d by the stock connector", q.name, n, b, stock, bytes)
 		case q.run == "warm" && n > 0:
 			t.Errorf("%s: %d reads of the files when warm; there must be none", q.name, n)
