@@ -6,8 +6,8 @@ SHELL := bash
 # The version pins what `make lint` runs; it is fetched through the Go module proxy and checked by its checksum database.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-# Packages whose tests need no engine. itest has suites of its own.
-UNIT := $$(go list ./... | grep -v '/itest\(/\|$$\)')
+# Packages whose tests need no engine. itest has suites of its own; the house rules are a part of lint.
+UNIT := $$(go list ./... | grep -v '/itest\(/\|$$\)\|/internal/lint$$')
 
 .PHONY: help
 help: ## list these commands
@@ -39,10 +39,6 @@ bridge: ## build presto-plugin-bridge with Maven, run its unit tests, and put wh
 .PHONY: itest
 itest: ## tests against real servers: the harness, the sidecar's binary, Trino 476, Presto 0.287, Hadoop's contract tests
 	go test -race -count=1 -p 1 -timeout 45m ./itest/...; echo "=== itest: passed in $$SECONDS s"
-
-.PHONY: cluster
-cluster: ## the bridge in a Trino of one coordinator and two workers, each with a sidecar of its own (3 GB of memory); not part of CI
-	go test -count=1 -tags cluster -timeout 20m -run '^TestTrinoCluster$$' -v ./itest
 
 .PHONY: soak
 soak: ## 10,000 changes of 60 files on a real HDFS beside readers through sidecars (SOAK=n: another number); the result is printed

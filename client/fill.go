@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -10,8 +11,9 @@ import (
 	"github.com/alio-lake/alio/cache/segfile"
 )
 
-// fillSpan is the most bytes of granted pages that are read from the origin, and held, at once.
-const fillSpan = 4 << 20
+// fillSpan is the most bytes of granted pages that are read from the origin, and held, at once: an engine's largest reads (8 MiB) with the pages at
+// their ends. A file up to that size that is read whole is all there for the next reader.
+const fillSpan = 12 << 20
 
 // readFilled fills p from the span s of a client-filled file that was not there locally. It asks where the pages are and for the right to fill those
 // that nobody has; pages that another client is filling are read from the origin without waiting for that client, which may be slow or dead:
@@ -129,7 +131,7 @@ func (f *File) fillRow(ctx context.Context, p []byte, off int64, row []grant, go
 		return err
 	}
 	copy(p, b[off-row[0].off:])
-	f.c.put(f.v, row, b, got.token, got.until)
+	f.c.put(f.v, row, b, got)
 	return nil
 }
 
@@ -146,7 +148,7 @@ const maxPutWait = 5 * time.Second
 
 // put gives the sidecar pages, in the background: the reader has its bytes already. What does not fit PutMemory is dropped; the claim on it runs
 // out, since giving it back would take it from what is still on its way.
-func (c *Client) put(v *view, row []grant, b []byte, token []byte, until time.Duration) {
+func (c *Client) put(v *view, row []grant, b []byte, got *opened) {
 	if c.puts.Add(int64(len(b))) > c.o.PutMemory || c.closed() {
 		c.puts.Add(-int64(len(b)))
 		c.counts.putsDropped.Add(uint64(len(row)))
@@ -154,50 +156,124 @@ func (c *Client) put(v *view, row []grant, b []byte, token []byte, until time.Du
 	}
 	c.background.Go(func() {
 		defer c.puts.Add(-int64(len(b)))
-		status, err := c.session.current(c.alive, patience{deadline: c.o.ControlDeadline, optional: true})
-		if err != nil {
-			return
-		}
-		deadline := min(until, maxPutWait)
-		for i, at := 0, row[0].off; i < len(row); {
-			m := &apiv1.PutRequest{Mount: v.object.Mount, Path: v.object.Path, Fill: v.fill.wire(), Token: token}
-			for size := int64(0); i < len(row) && (size == 0 || size+row[i].length <= status.maxPut); i++ {
-				m.Pages = append(m.Pages, putPage(row[i], b[row[i].off-at:][:row[i].length]))
-				size += row[i].length
-			}
-			if !c.putSome(m, deadline) {
-				if i < len(row) {
-					c.counts.putsDropped.Add(uint64(len(row) - i))
-					c.giveBack(v, token)
-				}
-				return
-			}
-		}
-		v.missing(span{row[0].off, row[0].off + int64(len(b))}) // they have places soon
+		c.putRow(v, row, b, got)
 	})
 }
 
-// putSome makes one Put. false: the rest of the claim is of no use any more.
-func (c *Client) putSome(m *apiv1.PutRequest, deadline time.Duration) bool {
-	var got *apiv1.PutReply
-	err := c.control.call(c.alive, methodPut, patience{deadline: deadline, optional: true}, func(ctx context.Context, api apiv1.SidecarClient, r *reply) (err error) {
+// putRow puts the pages of a row. The file's end goes first, where the row holds it: it may tell the sidecar how the file is cut. What is cut in
+// another way than it was claimed, whoever put the end, is claimed anew, once, and put from the same bytes: else the next reader would have to read
+// it again.
+func (c *Client) putRow(v *view, row []grant, b []byte, claim *opened) {
+	status, err := c.session.current(c.alive, patience{deadline: c.o.ControlDeadline, optional: true})
+	if err != nil {
+		c.counts.putsDropped.Add(uint64(len(row)))
+		return
+	}
+	whole := span{row[0].off, row[0].off + int64(len(b))}
+	left, anew, outside := row, false, false // outside: something was granted that b does not hold whole
+	endFirst := len(row) > 1 && whole.to == v.object.Size
+	if last := len(row) - 1; endFirst {
+		left = append([]grant{row[last]}, row[:last]...)
+	}
+	for len(left) > 0 {
+		some := left[:fitting(left, status.maxPut)]
+		if endFirst {
+			some, endFirst = left[:1], false
+		}
+		left = left[len(some):]
+		done := c.putSome(v, some, b, whole.from, claim)
+		switch {
+		case done == putAll:
+		case done != putLost && !anew:
+			anew = true
+			claim, left = c.claimAnew(v, whole, claim, left)
+			outside = len(left) < len(claim.granted)
+			if done == putRefused && len(left) == 0 {
+				c.counts.putsDropped.Add(uint64(len(some)))
+			}
+		default:
+			if done != putCutOtherwise {
+				c.counts.putsDropped.Add(uint64(len(some)))
+			}
+			c.counts.putsDropped.Add(uint64(len(left)))
+			c.giveBack(v, claim.token)
+			return
+		}
+	}
+	if outside {
+		c.giveBack(v, claim.token)
+	}
+	v.missing(whole) // they have places soon
+}
+
+// fitting is how many of the first pages go into one Put, at least one.
+func fitting(pages []grant, most int64) (n int) {
+	for size := int64(0); n < len(pages) && (n == 0 || size+pages[n].length <= most); n++ {
+		size += pages[n].length
+	}
+	return n
+}
+
+// claimAnew claims what the sidecar lacks of a row, as it is cut now. What was granted whole within the row is left to be put.
+func (c *Client) claimAnew(v *view, whole span, old *opened, before []grant) (claim *opened, left []grant) {
+	c.giveBack(v, old.token)
+	claim, err := c.claim(c.alive, v, whole)
+	if err != nil {
+		c.counts.putsDropped.Add(uint64(len(before)))
+		return &opened{}, nil
+	}
+	for _, g := range claim.granted {
+		if g.off >= whole.from && g.off+g.length <= whole.to {
+			left = append(left, g)
+		}
+	}
+	return claim, left
+}
+
+// putDone is what became of pages that were put.
+type putDone int
+
+const (
+	putAll          putDone = iota
+	putCutOtherwise         // they were stored, and the rest of the file is cut in another way than it was claimed
+	putRefused              // they were not: they are cut in another way, as a rule
+	putLost
+)
+
+// putSome makes one Put, of pages that lie in b, which holds the file's bytes from base. Without pages it ends the claim.
+func (c *Client) putSome(v *view, pages []grant, b []byte, base int64, claim *opened) putDone {
+	m := &apiv1.PutRequest{Mount: v.object.Mount, Path: v.object.Path, Fill: v.fill.wire(), Token: claim.token}
+	for _, g := range pages {
+		m.Pages = append(m.Pages, putPage(g, b[g.off-base:][:g.length]))
+	}
+	got, err := c.putCall(m, min(claim.until, maxPutWait))
+	switch {
+	case errors.Is(err, ErrInvalid):
+		return putRefused
+	case err != nil:
+		return putLost
+	case got.GetOpenAgain():
+		return putCutOtherwise
+	}
+	return putAll
+}
+
+func (c *Client) putCall(m *apiv1.PutRequest, deadline time.Duration) (got *apiv1.PutReply, err error) {
+	err = c.control.call(c.alive, methodPut, patience{deadline: deadline, optional: true}, func(ctx context.Context, api apiv1.SidecarClient, r *reply) (err error) {
 		got, err = api.Put(ctx, m, r.options()...)
 		return err
 	})
 	c.counts.putsStored.Add(uint64(got.GetStored()))
-	if err != nil {
-		c.counts.putsDropped.Add(uint64(len(m.GetPages())))
-	}
-	return err == nil && !got.GetOpenAgain()
+	return got, err
 }
 
 // giveBack gives up what is left of a claim, so that others may fill it at once.
 func (c *Client) giveBack(v *view, token []byte) {
-	if c.closed() {
+	if c.closed() || len(token) == 0 {
 		return
 	}
 	c.background.Go(func() {
-		c.putSome(&apiv1.PutRequest{Mount: v.object.Mount, Path: v.object.Path, Fill: v.fill.wire(), Token: token}, maxPutWait)
+		_, _ = c.putCall(&apiv1.PutRequest{Mount: v.object.Mount, Path: v.object.Path, Fill: v.fill.wire(), Token: token}, maxPutWait) // else it runs out
 	})
 }
 

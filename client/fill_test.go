@@ -111,7 +111,8 @@ func TestShortFiller(t *testing.T) {
 	}
 }
 
-// TestPutsEnd where the sidecar says that the file is cut otherwise now: what is left is given back.
+// TestPutsEnd where the sidecar says, again and again, that the file is cut otherwise now: what is left is claimed anew once, and then given back. The
+// file's end went first.
 func TestPutsEnd(t *testing.T) {
 	r := newRig(t)
 	o := r.object("a", 3<<20, 400_000)
@@ -122,8 +123,12 @@ func TestPutsEnd(t *testing.T) {
 	eventually(t, "the rest is given back", func() bool {
 		r.fake.mu.Lock()
 		defer r.fake.mu.Unlock()
-		return len(r.fake.puts) == 2 && len(r.fake.puts[1].GetPages()) == 0
+		n := len(r.fake.puts)
+		return n == 4 && len(r.fake.puts[n-1].GetPages()) == 0
 	})
+	if p := r.fake.puts[0].GetPages(); len(p) != 1 || p[0].GetOffset()+int64(len(p[0].GetData())) != 3<<20 {
+		t.Fatalf("first came %d pages, at %d", len(p), p[0].GetOffset())
+	}
 	if n := r.metric("alio_client_put_pages_total", "result=stored") + r.metric("alio_client_put_pages_total", "result=dropped"); n != float64(o.pages()) {
 		t.Fatalf("%v pages are accounted for, of %d", n, o.pages())
 	}

@@ -78,9 +78,9 @@ func TestReadColumnsOfWhatHasNone(t *testing.T) {
 		t.Errorf("nothing at hand: %v", err)
 	}
 	for i := len(data) - 2000; i < len(data)-8; i++ { // whatever a byte of the footer becomes: columns in the file, or an error
-		bad := bytes.Clone(data)
-		bad[i] ^= 0xff
-		checkColumns(t, whole(bad))
+		data[i] ^= 0xff
+		checkColumns(t, whole(data))
+		data[i] ^= 0xff
 	}
 }
 

@@ -149,7 +149,7 @@ func randomFiles(rng *rand.Rand) []string {
 // TestListAgainstModel lists random trees in every way and compares with what S3 would list.
 func TestListAgainstModel(t *testing.T) {
 	seed := origintest.Seed(t)
-	for i := range 3000 {
+	for i := range 1000 {
 		rng := rand.New(rand.NewPCG(seed, uint64(i)))
 		files := randomFiles(rng)
 		any := files[rng.IntN(len(files))]

@@ -19,12 +19,13 @@ import (
 // bridgeStage is a store behind the measuring proxy, a sidecar, and one Trino with a stock catalog and a bridged one of each format. Both
 // read the store by the same address; the sidecar does, too.
 type bridgeStage struct {
-	s3     *harness.S3Server
-	origin *s3proxy.Proxy
-	alio   *harness.Alio
-	trino  *harness.Trino
-	hdfs   *harness.HDFS
-	bad    badSidecars
+	s3      *harness.S3Server
+	origin  *s3proxy.Proxy
+	alio    *harness.Alio
+	trino   *harness.Trino
+	hdfs    *harness.HDFS
+	plugins map[string]string
+	bad     badSidecars
 }
 
 // overMaxAge is how old an answer of the sidecar may be for the text table that is overwritten in place. Two others are asked about at each opening; all the rest are
@@ -39,21 +40,8 @@ const bridgeFreshness = `freshness:
     - {path: "**", answers: [object], max_age: 1h}
 `
 
-func TestTrinoBridge(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), trinoDeadline+time.Duration(3*outageRuns(t))*20*time.Second)
-	defer cancel()
-	texts, err := harness.TPCDS(ctx, t.Logf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := startBridge(ctx, t)
-	if err := harness.CreateTables(ctx, s.db(t, "hive"), "hive", s.s3.Bucket, trinoTables, t.Logf); err != nil {
-		t.Fatal(err)
-	}
-	queries := map[string]string{"2-columns": twoColumns}
-	for _, name := range trinoQueries {
-		queries[name] = texts[name]
-	}
+// throughBridge are the tests of the bridge, on a stage whose Trino has its catalogs.
+func (s *bridgeStage) throughBridge(ctx context.Context, t *testing.T, queries map[string]string) {
 	s.rows(ctx, t, "hive", "CREATE TABLE ${database}.${schema}.probe WITH (format = 'PARQUET', external_location = 's3://"+s.s3.Bucket+"/tables/probe') AS SELECT 'word' word")
 	t.Run("same rows", func(t *testing.T) { s.sameRows(ctx, t, queries) })
 	t.Run("delta lake", func(t *testing.T) { s.deltaLake(ctx, t) })
@@ -70,35 +58,25 @@ func TestTrinoBridge(t *testing.T) {
 	t.Run("lost in a query", func(t *testing.T) { s.outages(ctx, t, queries["q65"]) })
 }
 
-func startBridge(ctx context.Context, t *testing.T) *bridgeStage {
+// before starts what the bridge's catalogs name, and says what Trino must have for it.
+func (s *bridgeStage) before(ctx context.Context, t *testing.T, stage *harness.Stage) (o harness.TrinoOptions, err error) {
 	t.Helper()
-	s := &bridgeStage{s3: harness.S3(t), hdfs: harness.NewHDFS(t, harness.HDFSOptions{BlockSize: 1 << 20})}
-	var err error
-	if s.origin, err = s3proxy.Start(s3proxy.Options{Target: s.s3.Endpoint}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.origin.Close() }) // never fails
+	s.s3, s.origin = stage.S3, stage.Origin
 	socket := filepath.Join(t.TempDir(), "alio.sock")
-	s.alio = harness.SidecarWith(t, harness.AlioOptions{Endpoint: s.origin.URL(), Bucket: s.s3.Bucket, Region: s.s3.Region, AccessKey: s.s3.AccessKey,
+	s.alio = s.sidecar(t, socket)
+	s.bad = startBadSidecars(t, s.alio.CacheDir)
+	if _, s.plugins, err = harness.TrinoBridge(ctx, t.Logf); err != nil {
+		return o, err
+	}
+	return harness.TrinoOptions{Catalogs: s.catalogs(t, socket), Plugins: s.plugins, JVM: harness.TrinoTestJVM}, nil
+}
+
+// sidecar starts one beside a node.
+func (s *bridgeStage) sidecar(t *testing.T, socket string) *harness.Alio {
+	t.Helper()
+	return harness.SidecarWith(t, harness.AlioOptions{Endpoint: s.origin.URL(), Bucket: s.s3.Bucket, Region: s.s3.Region, AccessKey: s.s3.AccessKey,
 		SecretKey: s.s3.SecretKey, Socket: socket, ExtraYAML: bridgeFreshness,
 		Mounts: fmt.Sprintf("  warehouse: {uri: '%s/warehouse', hdfs: {conf_dir: '%s', user: %s}}\n", s.hdfs.URI, s.hdfs.ConfDir, harness.HDFSUser)})
-	s.bad = startBadSidecars(t, s.alio.CacheDir)
-	_, plugins, err := harness.TrinoBridge(ctx, t.Logf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.trino, err = harness.StartTrino(ctx, harness.TrinoOptions{Dir: t.TempDir(), Catalogs: s.catalogs(t, socket), Plugins: plugins, Logf: t.Logf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("Trino's warnings: %q", s.warnings(t, "alio"))
-			t.Logf("end of Trino's log:\n%s", s.trino.Output())
-		}
-		s.trino.Stop()
-	})
-	return s
 }
 
 // catalogs are a stock one and a bridged one of each format, which differ by what docs/trino.md tells an operator to add and nothing
@@ -128,15 +106,7 @@ func (s *bridgeStage) catalogs(t *testing.T, socket string) map[string]map[strin
 	delete(iceberg, "hive.metastore")
 	own := maps.Clone(plain) // Trino's own cache
 	maps.Copy(own, map[string]string{"fs.cache.enabled": "true", "fs.cache.directories": t.TempDir(), "fs.cache.max-sizes": "512MB"})
-	bridged := func(stock map[string]string) map[string]string {
-		with := maps.Clone(stock)
-		with["connector.name"] = "alio_" + stock["connector.name"]
-		with["alio.sidecar"] = socket
-		with["alio.directories"] = s.alio.CacheDir
-		with["alio.mounts"] = s.hdfs.URI + "/warehouse=warehouse"
-		with["alio.deadline"] = "2s" // what is counted must not depend on how busy the machine is
-		return with
-	}
+	bridged := func(stock map[string]string) map[string]string { return s.bridged(stock, s.alio, socket) }
 	lost, filling, off := bridged(plain), bridged(plain), bridged(plain)
 	lost["alio.deadline"] = "200ms" // ten times the default, for a machine that is busy
 	filling["alio.fill"] = "CLIENT"
@@ -144,12 +114,23 @@ func (s *bridgeStage) catalogs(t *testing.T, socket string) map[string]map[strin
 	off["alio.enabled"] = "false"
 	all := map[string]map[string]string{"hive": hive, "delta": delta, "hudi": hudi, "iceberg": iceberg, "alio_hive": bridged(hive), "alio_delta": bridged(delta),
 		"alio_hudi": bridged(hudi), "alio_iceberg": bridged(iceberg), "lost": lost, "filling": filling, "off": off, "own_cache": own, "damaged": bridged(plain),
-		"jmx": {"connector.name": "jmx"}}
+		"cluster": bridged(plain), "jmx": {"connector.name": "jmx"}}
 	for _, name := range append(trinoQueries, "2-columns", "beside") {
 		all[coldCatalog(name)] = bridged(plain)
 	}
 	maps.Copy(all, s.bad.catalogs(bridged(plain)))
 	return all
+}
+
+// bridged is a stock catalog with what docs/trino.md tells an operator to change, on a node with that sidecar.
+func (s *bridgeStage) bridged(stock map[string]string, a *harness.Alio, socket string) map[string]string {
+	with := maps.Clone(stock)
+	with["connector.name"] = "alio_" + stock["connector.name"]
+	with["alio.sidecar"] = socket
+	with["alio.directories"] = a.CacheDir
+	with["alio.mounts"] = s.hdfs.URI + "/warehouse=warehouse"
+	with["alio.deadline"] = "2s" // what is counted must not depend on how busy the machine is
+	return with
 }
 
 // coldCatalog is the catalog of a query's own, whose client knows nothing before it.

@@ -22,8 +22,9 @@ const hudiColumns = "_hoodie_commit_time varchar, _hoodie_commit_seqno varchar, 
 	"id varchar, ts bigint, v double"
 
 // localFiles has Trino read the tables from its local file system (local.location). No sidecar has a mount of that, so Trino fills, and a file's version is its length and
-// time. There is no server that counts requests: the bridge counts what is read of the files, and the proof beside it is that they may be overwritten by zeros, length and
-// time as before, which the stock connector fails on, while all rows still come from the sidecar's segments. A file of another time is read anew.
+// time. No server passes such reads: the JVM's recorder counts them, those of the stock connector and those of the bridge. The first run makes no more than stock, the
+// second none. The proof beside it is that the files may be overwritten by zeros, length and time as before, which the stock connector fails on, while all rows still
+// come from the sidecar's segments. A file of another time is read anew.
 func (s *bridgeStage) localFiles(ctx context.Context, t *testing.T, queries map[string]string) {
 	files := s.onDisk(ctx, t)
 	past := func() (c map[string]int64) { // what was read of the files, or would be
@@ -32,21 +33,31 @@ func (s *bridgeStage) localFiles(ctx context.Context, t *testing.T, queries map[
 		return map[string]int64{"filled": c["FilledBytes"], "bypassed": c["BypassedReads"] + c["BypassedOpens"] + b["BypassedFiles"] + b["UnmappedFiles"], "segments": c["LocalBytes"]}
 	}
 	want := map[string][]string{}
-	for _, name := range []string{"2-columns", "q43", "q55"} {
+	meter := meterFiles(ctx, t, s.trino.PID(), filepath.Join(s.trino.Dir, "localfs", "tables"))
+	for i, name := range []string{"2-columns", "q43", "q55"} {
+		age(t, files, i) // so that nothing is there of the queries before
 		text := strings.ReplaceAll(queries[name], "${schema}", "disk")
+		meter.next(name, "stock")
 		want[text] = s.rows(ctx, t, "hive", text)
 		begun := past()
+		meter.next(name, "cold")
 		same(t, name+" on local files, cold", want[text], s.rows(ctx, t, "filling", text))
 		s.settled(ctx, t)
 		cold := past()
+		meter.next(name, "warm")
 		same(t, name+" on local files, warm", want[text], s.rows(ctx, t, "filling", text))
 		warm := past()
-		t.Logf("%s: %d rows; cold, %d bytes were read of the files; warm, %d, and %d of segments", name, len(want[text]), cold["filled"]-begun["filled"], warm["filled"]-cold["filled"],
-			warm["segments"]-cold["segments"])
+		t.Logf("%s: %d rows; cold, %d bytes were put into the sidecar; warm, %d, and %d read of segments", name, len(want[text]), cold["filled"]-begun["filled"],
+			warm["filled"]-cold["filled"], warm["segments"]-cold["segments"])
 		if warm["filled"] != cold["filled"] || warm["bypassed"] != begun["bypassed"] || warm["segments"] == cold["segments"] {
 			t.Errorf("%s on local files: before %v, cold %v, warm %v", name, begun, cold, warm)
 		}
 	}
+	meter.noMoreThanStock(ctx, t, 1.10)
+	for text, rows := range want { // what the files are now, the last query alone has read
+		same(t, "read once more", rows, s.rows(ctx, t, "filling", text))
+	}
+	s.settled(ctx, t)
 	data, before := map[string][]byte{}, past()
 	if before["filled"] < 1<<20 {
 		t.Errorf("the first runs read %d bytes of the files: nothing was measured", before["filled"])
@@ -88,4 +99,65 @@ func (s *bridgeStage) onDisk(ctx context.Context, t *testing.T) (files []string)
 		s.rows(ctx, t, "hive", "CREATE TABLE ${database}.disk."+table+" (LIKE ${database}.${schema}."+table+") WITH (format = 'PARQUET', external_location = 'local:///tables/"+table+"')")
 	}
 	return files
+}
+
+// age gives files a time of their own for each i: they are other versions then.
+func age(t *testing.T, files []string, i int) {
+	t.Helper()
+	for _, file := range files {
+		need(t, os.Chtimes(file, time.Time{}, time.Now().Add(-time.Duration(i+2)*time.Hour)))
+	}
+}
+
+// fileMeter counts what an engine reads of local files, query by query.
+type fileMeter struct {
+	dir     string
+	reads   *harness.FileReads
+	queries []meteredQuery
+}
+
+type meteredQuery struct {
+	name, run string
+	from      time.Time
+}
+
+// meterFiles begins to count the reads that a process makes of files below a folder.
+func meterFiles(ctx context.Context, t *testing.T, pid int, dir string) *fileMeter {
+	t.Helper()
+	reads, err := harness.RecordFileReads(ctx, pid, t.TempDir())
+	need(t, err)
+	return &fileMeter{dir: dir, reads: reads}
+}
+
+// next says which run of which query comes now.
+func (m *fileMeter) next(name, run string) {
+	m.queries = append(m.queries, meteredQuery{name, run, time.Now()})
+}
+
+// noMoreThanStock ends the count: of each query, the run "cold" may have made no more reads than "stock", of over times the bytes at most, and "warm" none.
+func (m *fileMeter) noMoreThanStock(ctx context.Context, t *testing.T, over float64) {
+	t.Helper()
+	end := time.Now()
+	all, err := m.reads.Stop(ctx)
+	need(t, err)
+	stock, bytes := 0, int64(0)
+	for i, q := range m.queries {
+		to := end
+		if i+1 < len(m.queries) {
+			to = m.queries[i+1].from
+		}
+		n, b := harness.ReadsOf(all, m.dir, q.from, to)
+		t.Logf("%s, %s: %d reads of the files, %d bytes", q.name, q.run, n, b)
+		switch {
+		case q.run == "stock":
+			stock, bytes = n, b
+			if n == 0 || b == 0 {
+				t.Errorf("%s: the stock connector has read nothing: nothing was measured", q.name)
+			}
+		case q.run == "cold" && (n > stock || float64(b) > over*float64(bytes)):
+			t.Errorf("%s: %d reads of %d bytes of the files when cold, %d of %d by the stock connector", q.name, n, b, stock, bytes)
+		case q.run == "warm" && n > 0:
+			t.Errorf("%s: %d reads of the files when warm; there must be none", q.name, n)
+		}
+	}
 }

@@ -57,10 +57,8 @@ func (c cost) String() string {
 }
 
 // elsewhere are the origins that are not S3, in the sidecar's configuration and for the tests. They start before the stage.
-func elsewhere(t *testing.T) (mounts string, all []trinoOrigin) {
+func elsewhere(t *testing.T, h *harness.HDFS) (mounts string, all []trinoOrigin) {
 	t.Helper()
-	begun := time.Now()
-	h := harness.NewHDFS(t, harness.HDFSOptions{BlockSize: 1 << 20})
 	g := harness.GCSServer(t)
 	p, err := s3proxy.Start(s3proxy.Options{Target: g.Endpoint})
 	if err != nil {
@@ -73,14 +71,13 @@ func elsewhere(t *testing.T) (mounts string, all []trinoOrigin) {
 	}
 	t.Cleanup(func() { _ = client.Close() }) // never fails
 	all = []trinoOrigin{
-		{schema: "hdfs", mount: "hdfs-lake", measure: atHDFS(h), put: func(ctx context.Context, key string, data []byte) error {
+		{schema: "door_hdfs", mount: "hdfs-lake", measure: atHDFS(h), put: func(ctx context.Context, key string, data []byte) error {
 			return h.Put(ctx, "/warehouse/"+key, data)
 		}},
-		{schema: "gcs", mount: "gcs-lake", measure: atProxy(p), put: func(ctx context.Context, key string, data []byte) error {
+		{schema: "door_gcs", mount: "gcs-lake", measure: atProxy(p), put: func(ctx context.Context, key string, data []byte) error {
 			return putGCS(ctx, client.Bucket(g.Bucket), key, data)
 		}},
 	}
-	t.Logf("HDFS and the GCS emulator started in %.1f s", time.Since(begun).Seconds())
 	return fmt.Sprintf("  hdfs-lake: {uri: '%s/warehouse', hdfs: {conf_dir: '%s', user: %s}, writes: pass_through}\n", h.URI, h.ConfDir, harness.HDFSUser) +
 		fmt.Sprintf("  gcs-lake: {uri: 'gs://%s', gcs: {endpoint: '%s', anonymous: true}, writes: pass_through}\n", g.Bucket, p.URL()), all
 }

@@ -23,36 +23,46 @@ var (
 const twoColumns = "SELECT sum(ss_quantity), sum(ss_net_paid) FROM ${database}.${schema}.store_sales"
 
 // trinoDeadline bounds the whole test; a hung query fails by it instead of by the test binary's timeout, with the servers' output.
-const trinoDeadline = 15 * time.Minute
+const trinoDeadline = 20 * time.Minute
 
+// TestTrino is all that is shown on one Trino, since to start one takes as long as a dozen of these tests: reads through the S3 door, through the bridge, and through the
+// bridge on a coordinator with two workers, which join at the end.
 func TestTrino(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), trinoDeadline)
+	ctx, cancel := context.WithTimeout(context.Background(), trinoDeadline+time.Duration(3*outageRuns(t))*20*time.Second)
 	defer cancel()
 	texts, err := harness.TPCDS(ctx, t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mounts, others := elsewhere(t)
-	stage, err := harness.StartStage(ctx, harness.StageOptions{Dir: t.TempDir(), Tables: trinoTables, Latency: 10 * time.Millisecond, Seed: 1, Mounts: mounts, Logf: t.Logf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(stage.Output())
-		}
-		stage.Stop()
-	})
 	queries := map[string]string{"2-columns": twoColumns}
 	for _, name := range trinoQueries {
 		queries[name] = texts[name]
 	}
-	t.Run("same rows three ways", func(t *testing.T) { sameRowsThreeWays(ctx, t, stage, queries) })
-	t.Run("kill -9 in a query", func(t *testing.T) { killInQuery(ctx, t, stage, queries["q65"]) })
-	t.Run("same rows afterwards", func(t *testing.T) { sameRowsThreeWays(ctx, t, stage, map[string]string{"q43": queries["q43"]}) })
-	t.Run("other origins", func(t *testing.T) {
+	bridge := &bridgeStage{hdfs: harness.NewHDFS(t, harness.HDFSOptions{BlockSize: 1 << 20})}
+	mounts, others := elsewhere(t, bridge.hdfs)
+	stage, err := harness.StartStage(ctx, harness.StageOptions{Dir: t.TempDir(), Tables: trinoTables, Latency: 10 * time.Millisecond, Seed: 1, Mounts: mounts, Logf: t.Logf,
+		Trino: func(stage *harness.Stage) (harness.TrinoOptions, error) { return bridge.before(ctx, t, stage) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bridge.trino = stage.Trino
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("Trino's warnings: %q", bridge.warnings(t, "alio"))
+			t.Log(stage.Output())
+		}
+		stage.Stop()
+	})
+	t.Run("door", func(t *testing.T) {
+		t.Run("same rows three ways", func(t *testing.T) { sameRowsThreeWays(ctx, t, stage, queries) })
+		t.Run("kill -9 in a query", func(t *testing.T) { killInQuery(ctx, t, stage, queries["q65"]) })
+		t.Run("same rows afterwards", func(t *testing.T) { sameRowsThreeWays(ctx, t, stage, map[string]string{"q43": queries["q43"]}) })
+	})
+	t.Run("bridge", func(t *testing.T) { bridge.throughBridge(ctx, t, queries) })
+	t.Run("other origins", func(t *testing.T) { // after the bridge: it adds to the tables
 		otherOrigins(ctx, t, stage, others, map[string]string{"q43": queries["q43"], "q65": queries["q65"]})
 	})
+	t.Run("cluster", func(t *testing.T) { bridge.cluster(ctx, t) })
 }
 
 // Every query gives the rows that Trino gets without Alio; with an empty cache it makes no more data requests and fetches at most

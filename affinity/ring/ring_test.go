@@ -30,7 +30,7 @@ func TestOneOfManyMovesItsShare(t *testing.T) {
 	for _, begin := range []int{2, 45, 198} {
 		e := newEpoch(t, Settings{Partitions: 1024}, fleet(0, begin, 0))
 		serial, worst, most := begin, 0.0, 0.0
-		for step := range 400 {
+		for step := range 200 {
 			n := len(e.members)
 			c := Change{Join: fleet(serial, 1, 0)}
 			drift := 3 // mostly up for a while, then mostly down

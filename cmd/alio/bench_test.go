@@ -89,17 +89,17 @@ func TestBenchRecoverEndToEnd(t *testing.T) {
 func TestBenchSmallEndToEnd(t *testing.T) {
 	asProgram(t)
 	dir := t.TempDir()
-	code, stdout, stderr := command(t, "bench", "small", "--objects", "200", "--readers", "4", "--dir", dir, "--json")
+	code, stdout, stderr := command(t, "bench", "small", "--objects", "50", "--readers", "4", "--dir", dir, "--json")
 	var got []bench.SmallResult
 	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil || len(got) != 4 {
 		t.Fatalf("exit %d, %v\n%s\n%s", code, err, stdout, stderr)
 	}
 	for _, r := range got {
-		if r.Cold <= 0 || r.Warm <= 0 || r.Again <= 0 || r.Disk < 200*10240 || r.Restart <= 0 {
+		if r.Cold <= 0 || r.Warm <= 0 || r.Again <= 0 || r.Disk < 50*10240 || r.Restart <= 0 {
 			t.Errorf("%+v", r)
 		}
-		if r.ColdAsked != 200 || r.WarmAsked != 0 {
-			t.Errorf("%s: %d requests of the origin for 200 files, and %d when they were there", r.Path, r.ColdAsked, r.WarmAsked)
+		if r.ColdAsked != 50 || r.WarmAsked != 0 {
+			t.Errorf("%s: %d requests of the origin for 50 files, and %d when they were there", r.Path, r.ColdAsked, r.WarmAsked)
 		}
 		if door := r.Path != bench.StoreFiles; door && (r.AgainAsked != 0 || r.Metadata == 0) {
 			t.Errorf("%s: after a restart the origin was asked %d times; metadata takes %d bytes", r.Path, r.AgainAsked, r.Metadata)

@@ -112,12 +112,13 @@ func describe(file []byte) (out []string, err error) {
 func TestDamaged(t *testing.T) {
 	for name, file := range fixtures(t) {
 		for i := max(0, len(file)-700); i < len(file); i++ {
-			for _, flip := range []byte{0x01, 0x80, 0xff} {
-				damaged := append([]byte(nil), file...)
-				damaged[i] ^= flip
-				judge(t, name, damaged)
+			flip := []byte{0x01, 0x80, 0xff}[i%3]
+			file[i] ^= flip
+			judge(t, name, file)
+			file[i] ^= flip
+			if i%2 == 0 {
+				judge(t, name, file[:i])
 			}
-			judge(t, name, file[:i])
 		}
 	}
 }

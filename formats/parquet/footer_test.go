@@ -35,7 +35,7 @@ func makeFixtures(t testing.TB) map[string][]byte {
 	for i, codec := range codecs {
 		for _, dictionary := range []bool{true, false} {
 			for _, nested := range []bool{true, false} {
-				s := parquettest.Spec{Columns: 1 + 4*i, RowGroups: i, Rows: 700, Codec: codec, Dictionary: dictionary, Nested: nested, Distinct: 40, Seed: uint64(i)}
+				s := parquettest.Spec{Columns: 1 + 4*i, RowGroups: i, Rows: 150, Codec: codec, Dictionary: dictionary, Nested: nested, Distinct: 40, Seed: uint64(i)}
 				out["arrow_"+s.String()] = parquettest.Arrow(t, s)
 			}
 		}

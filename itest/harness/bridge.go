@@ -12,11 +12,11 @@ import (
 
 var bridgeBuild struct {
 	sync.Mutex
-	done map[string]bool // by module
+	done bool
 }
 
-// Bridge builds a module of presto-plugin-bridge, and those that it needs, without running its tests, once for each process that asks. It returns the
-// module's folder; jars lie in target below it, classes in target/classes and target/test-classes.
+// Bridge builds the modules of presto-plugin-bridge for JDK 17 (client, hadoop, presto), without running their tests, once for each process that asks: to start Maven
+// takes longer than to build one module more. It returns a module's folder; jars lie in target below it, classes in target/classes and target/test-classes.
 func Bridge(ctx context.Context, module string, logf Logf) (string, error) {
 	bridgeBuild.Lock()
 	defer bridgeBuild.Unlock()
@@ -26,20 +26,16 @@ func Bridge(ctx context.Context, module string, logf Logf) (string, error) {
 	}
 	reactor := filepath.Join(root, "presto-plugin-bridge")
 	folder := filepath.Join(reactor, module)
-	if bridgeBuild.done[module] {
-		return folder, nil
+	if !bridgeBuild.done {
+		if err := buildBridge(ctx, reactor, logf); err != nil {
+			return "", err
+		}
+		bridgeBuild.done = true
 	}
-	if err := buildBridge(ctx, reactor, module, logf); err != nil {
-		return "", err
-	}
-	if bridgeBuild.done == nil {
-		bridgeBuild.done = map[string]bool{}
-	}
-	bridgeBuild.done[module] = true
 	return folder, nil
 }
 
-func buildBridge(ctx context.Context, reactor, module string, logf Logf) error {
+func buildBridge(ctx context.Context, reactor string, logf Logf) error {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
 		return errors.New("mvn is not on the PATH: install Maven 3.6 or newer; it builds presto-plugin-bridge")
@@ -57,12 +53,12 @@ func buildBridge(ctx context.Context, reactor, module string, logf Logf) error {
 		return err
 	}
 	defer unlock()
-	logf("building presto-plugin-bridge/%s with mvn", module)
-	cmd := exec.CommandContext(ctx, mvn, "-B", "-ntp", "-q", "-DskipTests", "-Dmaven.repo.local="+filepath.Join(cache, "maven"), "-pl", module, "-am", "package")
+	logf("building presto-plugin-bridge with mvn")
+	cmd := exec.CommandContext(ctx, mvn, "-B", "-ntp", "-q", "-DskipTests", "-Dmaven.repo.local="+filepath.Join(cache, "maven"), "-pl", "presto", "-am", "package")
 	cmd.Dir = reactor
 	cmd.Env = append(os.Environ(), "JAVA_HOME="+jdk)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("mvn package in presto-plugin-bridge/%s: %w\n%s", module, err, lastLines(string(out), 30))
+		return fmt.Errorf("mvn package in presto-plugin-bridge: %w\n%s", err, lastLines(string(out), 30))
 	}
 	return nil
 }

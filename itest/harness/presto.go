@@ -306,6 +306,9 @@ func (p *Presto) Output() string {
 	return b.String()
 }
 
+// PID is the coordinator's process id.
+func (p *Presto) PID() int { return p.nodes[0].PID() }
+
 // Log is all that a node has written, the coordinator being node 0.
 func (p *Presto) Log(node int) (string, error) {
 	text, err := os.ReadFile(p.nodes[node].LogFile())

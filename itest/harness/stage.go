@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/alio-lake/alio/itest/harness/s3proxy"
@@ -28,7 +29,9 @@ type StageOptions struct {
 	Latency time.Duration // of the measuring proxy before the store, for every way
 	Seed    uint64        // of its jitter (a fifth of the latency, up and down)
 	Mounts  string        // YAML of more mounts of the sidecar, as AlioOptions.Mounts: buckets that Through and Direct can read, too
-	Logf    Logf          // progress; nil: Stderr
+	// Trino says what more its Trino has beside a catalog for each way, when all else is there; Dir and Logf are the stage's. nil: nothing more.
+	Trino func(*Stage) (TrinoOptions, error)
+	Logf  Logf // progress; nil: Stderr
 }
 
 // LatencyJitter is how much of the stage's latency varies, up and down.
@@ -87,17 +90,28 @@ func (s *Stage) startSidecar(ctx context.Context, o StageOptions) (err error) {
 }
 
 func (s *Stage) startTrino(ctx context.Context, o StageOptions) (err error) {
-	catalogs := map[string]map[string]string{}
-	for way, endpoint := range map[Way]string{
+	more := TrinoOptions{}
+	if o.Trino != nil {
+		if more, err = o.Trino(s); err != nil {
+			return err
+		}
+	}
+	catalogs := maps.Clone(more.Catalogs)
+	if catalogs == nil {
+		catalogs = map[string]map[string]string{}
+	}
+	ways := map[Way]string{
 		Straight: s.recorders[Straight].URL(), Through: s.recorders[Through].URL(), Direct: s.Alio.Door,
-	} {
+	}
+	for way, endpoint := range ways {
 		catalogs[string(way)] = HiveCatalog(endpoint, s.S3.Region, s.S3.AccessKey, s.S3.SecretKey)
 	}
-	if s.Trino, err = StartTrino(ctx, TrinoOptions{Dir: sub(o.Dir, "trino"), Catalogs: catalogs, Logf: o.Logf}); err != nil {
+	more.Dir, more.Catalogs, more.Logf = sub(o.Dir, "trino"), catalogs, o.Logf
+	if s.Trino, err = StartTrino(ctx, more); err != nil {
 		return err
 	}
-	for way := range catalogs {
-		if s.dbs[Way(way)], err = s.Trino.DB(way, "tiny"); err != nil {
+	for way := range ways {
+		if s.dbs[way], err = s.Trino.DB(string(way), "tiny"); err != nil {
 			return err
 		}
 	}

@@ -23,15 +23,22 @@ import (
 // TrinoOptions say how StartTrino starts a server. Catalogs beside tpcds are given by name with their properties (HiveCatalog).
 type TrinoOptions struct {
 	Dir      string                       // absolute; configuration, data, metastore, output. "": a new temporary folder, removed by Stop
-	Catalogs map[string]map[string]string // by name; a catalog "tpcds" with the generator is always there
+	Catalogs map[string]map[string]string // by name; a catalog "tpcds" with the generator is always there, unless it is given as nil
 	Plugins  map[string]string            // more plugin folders, by the connector.name that each registers (TrinoBridge)
 	// Workers are the catalogs of each worker, which may differ from the coordinator's by what a machine has of its own: its sidecar. None: one node is coordinator
 	// and worker in one.
 	Workers  []map[string]map[string]string
+	JVM      []string      // options of Java's collector and compiler; nil: those of a production server
 	Heap     string        // of each node; "": 2G
 	Deadline time.Duration // from the start to the first query answered; 0: 8 minutes (20-60 s are usual on 2 idle cores)
 	Logf     Logf          // progress; nil: Stderr
 }
+
+// TrinoTestJVM costs the least in a run of many short queries on two cores: code is compiled once, and lightly. Whoever measures times leaves it.
+var TrinoTestJVM = []string{"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
+
+// trinoJVM is what Trino's own documentation gives a production server.
+var trinoJVM = []string{"-XX:+UseG1GC", "-XX:G1HeapRegionSize=32M", "-XX:+ExplicitGCInvokesConcurrent", "-XX:ReservedCodeCacheSize=256M"}
 
 // Trino is a running Trino server: one node that is coordinator and worker in one, or a coordinator with workers.
 type Trino struct {
@@ -73,15 +80,7 @@ func HiveCatalog(endpoint, region, access, secret string) map[string]string {
 // StartTrino fetches Trino if need be, starts it and returns when it answers a query. The caller must Stop it. ctx bounds the
 // start only. About 1.5 GB of memory.
 func StartTrino(ctx context.Context, o TrinoOptions) (*Trino, error) {
-	if o.Logf == nil {
-		o.Logf = Stderr
-	}
-	if o.Deadline == 0 {
-		o.Deadline = 8 * time.Minute
-	}
-	if o.Heap == "" {
-		o.Heap = "2G"
-	}
+	o = o.withDefaults()
 	home, err := TrinoHome(ctx, o.Logf)
 	if err != nil {
 		return nil, err
@@ -108,6 +107,40 @@ func StartTrino(ctx context.Context, o TrinoOptions) (*Trino, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+func (o TrinoOptions) withDefaults() TrinoOptions {
+	if o.Logf == nil {
+		o.Logf = Stderr
+	}
+	if o.Deadline == 0 {
+		o.Deadline = 8 * time.Minute
+	}
+	if o.Heap == "" {
+		o.Heap = "2G"
+	}
+	if o.JVM == nil {
+		o.JVM = trinoJVM
+	}
+	return o
+}
+
+// AddWorkers gives a running server, which goes on working itself, workers: o.Workers, with Plugins, JVM, Heap, Deadline and Logf of o. They start at once, and it returns
+// when all of them are there. Scans of a catalog run on the nodes that have it, all other work on any. May be called once; Stop ends them.
+func (t *Trino) AddWorkers(ctx context.Context, o TrinoOptions) error {
+	o = o.withDefaults()
+	home, err := TrinoHome(ctx, o.Logf)
+	if err != nil {
+		return err
+	}
+	java, err := Java(ctx, o.Logf)
+	if err == nil {
+		err = t.join(java, home, o)
+	}
+	if err != nil {
+		return err
+	}
+	return t.wait(ctx, o)
 }
 
 // launch starts one node. It is a worker of the coordinator at that URL, or with "" itself the coordinator.
@@ -145,6 +178,7 @@ func (t *Trino) configure(home, coordinator string, o TrinoOptions) error {
 	}
 	all := map[string]map[string]string{"tpcds": {"connector.name": "tpcds"}}
 	maps.Copy(all, o.Catalogs)
+	maps.DeleteFunc(all, func(_ string, c map[string]string) bool { return c == nil })
 	plugins := map[string]string{}
 	for _, name := range trinoPlugins {
 		plugins[strings.ReplaceAll(name, "-", "_")] = filepath.Join(home, "plugin", name)
@@ -206,14 +240,13 @@ func propertiesText(p map[string]string) []byte {
 // start runs the server without its launcher, as one process of ours.
 func (t *Trino) start(java, home string, o TrinoOptions) (err error) {
 	etc := filepath.Join(t.Dir, "etc")
-	path, args, err := modesHold(java, []string{"-server", "-Xmx" + o.Heap, "-XX:+UseG1GC", "-XX:G1HeapRegionSize=32M", "-XX:+ExplicitGCInvokesConcurrent",
-		"-XX:+ExitOnOutOfMemoryError", "-XX:ReservedCodeCacheSize=256M", "-XX:PerMethodRecompilationCutoff=10000",
+	path, args, err := modesHold(java, append(slices.Clone(o.JVM), "-server", "-Xmx"+o.Heap, "-XX:+ExitOnOutOfMemoryError", "-XX:PerMethodRecompilationCutoff=10000",
 		"-XX:PerBytecodeRecompilationCutoff=10000", "-Djdk.attach.allowAttachSelf=true", "-Djdk.nio.maxCachedBufferSize=2000000",
 		"--enable-native-access=ALL-UNNAMED",
-		"-Dnode.environment=test", "-Dnode.id=" + t.node, "-Dnode.internal-address=127.0.0.1", "-Dnode.bind-ip=127.0.0.1",
-		"-Dnode.data-dir=" + filepath.Join(t.Dir, "data"),
-		"-Dconfig=" + filepath.Join(etc, "config.properties"), "-Dlog.levels-file=" + filepath.Join(etc, "log.properties"),
-		"-cp", filepath.Join(home, "lib", "*"), "io.trino.server.TrinoServer"})
+		"-Dnode.environment=test", "-Dnode.id="+t.node, "-Dnode.internal-address=127.0.0.1", "-Dnode.bind-ip=127.0.0.1",
+		"-Dnode.data-dir="+filepath.Join(t.Dir, "data"),
+		"-Dconfig="+filepath.Join(etc, "config.properties"), "-Dlog.levels-file="+filepath.Join(etc, "log.properties"),
+		"-cp", filepath.Join(home, "lib", "*"), "io.trino.server.TrinoServer"))
 	if err != nil {
 		return err
 	}
@@ -226,7 +259,7 @@ func (t *Trino) wait(ctx context.Context, o TrinoOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Deadline)
 	defer cancel()
 	begun, shown := time.Now(), time.Now()
-	o.Logf("starting Trino 476 (its log: %s)", t.proc.LogFile())
+	o.Logf("starting Trino 476, with %d workers (the coordinator's log: %s)", len(t.Workers), t.proc.LogFile())
 	err := t.proc.ready(ctx, 250*time.Millisecond, func(ctx context.Context) error {
 		if time.Since(shown) > 5*time.Second {
 			shown = time.Now()

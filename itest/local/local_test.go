@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/alio-lake/alio/client"
+	"github.com/alio-lake/alio/formats"
+	"github.com/alio-lake/alio/formats/parquet/parquettest"
 	"github.com/alio-lake/alio/sidecar/freshness"
 )
 
@@ -107,6 +110,35 @@ func TestVersions(t *testing.T) {
 	t.Logf("%d reads right, %d found another version; %d versions; locally %v bytes", read, changed, len(versions), u.bytes("local"))
 	if read < 50 || changed == 0 || len(versions) < 10 {
 		t.Error("too little was tested")
+	}
+}
+
+// TestClientFilledWhole: a file that is read whole before anybody knew its footer is all there for the next reader, in one request of the origin, though it is cut along
+// its columns once its end was put, and was claimed on a grid.
+func TestClientFilledWhole(t *testing.T) {
+	m := newMachine(t, 64<<20, 4<<20)
+	data := parquettest.Arrow(t, parquettest.Spec{Columns: 6, RowGroups: 3, Rows: 9000, ValueSize: 30})
+	m.data["t/whole.parquet"] = data
+	layout, err := formats.Derive("t/whole.parquet", int64(len(data)), bytes.NewReader(data))
+	need(t, err)
+	d := &direct{m: m}
+	options := client.OpenOptions{Fill: &client.Fill{Kind: "etag", Version: "1", Size: int64(len(data)), Filler: d}}
+	read := func(u *user) {
+		f, err := u.Open(t.Context(), "elsewhere", "t/whole.parquet", options)
+		need(t, err)
+		need(t, m.read(f, 0, len(data)))
+		if d.reads.Load() != 1 {
+			t.Fatalf("the origin was read %d times", d.reads.Load())
+		}
+	}
+	first := m.client()
+	read(first)
+	t.Logf("%d bytes, %d pages", len(data), layout.Pages())
+	eventually(t, "every page is put", func() bool { return first.metric("alio_client_put_pages_total", "stored") == float64(layout.Pages()) })
+	eventually(t, "all is on disk", func() bool { return int(m.proc.tier.Stats().Pages) == layout.Pages() })
+	read(m.client())
+	if n := first.metric("alio_client_put_pages_total", "dropped"); n > 0 {
+		t.Errorf("%v pages were dropped", n)
 	}
 }
 

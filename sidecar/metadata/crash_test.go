@@ -81,7 +81,7 @@ func (m model) check(t *testing.T, s *running, path string) {
 // A store whose machine crashes and whose process is restarted at random, and whose generations change all the time, against a model: within a life
 // the last answer is found, unless a fence came after it; in a later one, nothing from before a fence that was waited for.
 func TestRandomFencesOutliveCrashes(t *testing.T) {
-	rounds := 4
+	rounds := 3
 	if os.Getenv("ALIO_LONG") != "" {
 		rounds = 200
 	}
@@ -92,7 +92,7 @@ func TestRandomFencesOutliveCrashes(t *testing.T) {
 		o := Options{FS: fs, shareForTests: 6 << 10} // a new generation every few dozen answers
 		s, m := start(t, o), model{}
 		crashes, rotations := 0, 0
-		for i := 1; i <= 3000; i++ {
+		for i := 1; i <= 1500; i++ {
 			path := fmt.Sprintf("d%d/f%d", rng.IntN(4), rng.IntN(40))
 			switch p := rng.IntN(1000); {
 			case p < 500:

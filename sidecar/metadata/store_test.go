@@ -212,8 +212,8 @@ func du(t testing.TB, dir string) (n int64) {
 
 // The directory never takes more than its limit, whatever is kept, and what is used stays when the rest goes.
 func TestTheLimitHoldsAndWhatIsUsedStays(t *testing.T) {
-	const size = 32 << 20
-	s := start(t, Options{Dir: filepath.Join(t.TempDir(), "metadata"), Size: size, Memory: 8 << 20})
+	const size = MinSize
+	s := start(t, Options{Dir: filepath.Join(t.TempDir(), "metadata"), Size: size, Memory: MinMemory})
 	path := func(i int) string { return fmt.Sprintf("t/part-%09d-%x", i, i*7919) }
 	var most int64
 	kept := 0
