@@ -72,6 +72,11 @@ public final class Affinity {
         return new FileSplit(place.mount, place.path, offset, length);
     }
 
+    /** Says a sentence in the log, at most once a minute. */
+    public void warn(String text) {
+        WARNINGS.warn("fault", text);
+    }
+
     public AffinityClient client() {
         return client;
     }

@@ -50,6 +50,15 @@ final class AffinityPlacement implements Placement {
 
     @Override
     public List<List<HostAddress>> prefer(List<AlioSplit> splits) {
+        try {
+            return placed(splits);
+        } catch (RuntimeException e) { // a fault of ours is no reason to fail a query
+            affinity.warn("splits are placed by Presto, since the bridge failed: " + e);
+            return ENGINE.prefer(splits);
+        }
+    }
+
+    private List<List<HostAddress>> placed(List<AlioSplit> splits) {
         List<FileSplit> pieces = new ArrayList<>(splits.size());
         for (AlioSplit s : splits) {
             pieces.add(piece(s.getSplit()));

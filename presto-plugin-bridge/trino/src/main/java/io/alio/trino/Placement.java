@@ -33,6 +33,7 @@ final class Placement implements AutoCloseable {
     private final Mounts mounts;
     private final NodeManager nodes;
     private final Function<ConnectorSplit, Optional<Piece>> pieces;
+    private final Rarely rarely = new Rarely();
 
     private Placement(AffinityClient affinity, Mounts mounts, NodeManager nodes, Function<ConnectorSplit, Optional<Piece>> pieces) {
         this.affinity = affinity;
@@ -55,6 +56,15 @@ final class Placement implements AutoCloseable {
 
     /** The splits of a batch, with their workers where the service names them. It does not throw, and waits for a few milliseconds at most. */
     List<ConnectorSplit> place(List<ConnectorSplit> splits) {
+        try {
+            return placed(splits);
+        } catch (RuntimeException e) { // a fault of ours is no reason to fail a query
+            rarely.run(() -> LOG.warn(e, "placing splits failed; Trino places them"));
+            return splits;
+        }
+    }
+
+    private List<ConnectorSplit> placed(List<ConnectorSplit> splits) {
         List<FileSplit> asked = splits.stream().map(this::fileSplit).toList();
         Map<String, HostAddress> workers = new HashMap<>();
         for (Node n : nodes.getWorkerNodes()) {
