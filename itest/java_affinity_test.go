@@ -67,98 +67,125 @@ func (p *javaPlacer) until(what string, ok func(now map[string]float64) bool) ma
 	}
 }
 
-// Java places splits by a real affinity service, section by section as Go answers; from the epoch that it watches while the service hangs, is gone, or comes back; and on those of the owners whose
-// workers the engine has. Nothing fails, and no batch waits for longer than its deadline.
-func TestJavaAffinity(t *testing.T) {
+// placing is a fleet of three, whose splits a Java program places.
+type placing struct {
+	t       *testing.T
+	service *harness.Affinity
+	members []*harness.Alio
+	workers []string
+	splits  []affinity.SplitJSON
+	p       *javaPlacer
+}
+
+func newPlacing(t *testing.T) *placing {
+	t.Helper()
 	socket := filepath.Join(t.TempDir(), "s")
-	service := harness.AffinityService(t, harness.AffinityOptions{Socket: socket, Lease: time.Second})
-	p := startPlacer(t, socket)
-	workers := []string{"a:8080", "b:8080", "c:8080"}
-	for _, placed := range p.place(1, workers...) {
+	r := &placing{t: t, service: harness.AffinityService(t, harness.AffinityOptions{Socket: socket, Lease: time.Second}), workers: []string{"a:8080", "b:8080", "c:8080"}}
+	r.p = startPlacer(t, socket)
+	for _, placed := range r.p.place(1, r.workers...) {
 		if placed != "-" {
 			t.Fatalf("there is no epoch, and a split was placed on %s", placed)
 		}
 	}
-	var members []*harness.Alio
-	for _, w := range workers {
-		members = append(members, harness.SidecarWith(t, harness.AlioOptions{AccessKey: "a", SecretKey: "b", ExtraYAML: service.Member(w[:1], w),
+	for _, w := range r.workers {
+		r.members = append(r.members, harness.SidecarWith(t, harness.AlioOptions{AccessKey: "a", SecretKey: "b", ExtraYAML: r.service.Member(w[:1], w),
 			Mounts: "  lake: {uri: 's3://bucket', s3: {endpoint: 'http://127.0.0.1:1', region: x, path_style: true, anonymous: true}}\n"}))
 	}
-	need(t, service.Await(t.Context(), 3))
-	var splits []affinity.SplitJSON
+	need(t, r.service.Await(t.Context(), len(r.members)))
 	for i := range placedSplits {
-		splits = append(splits, affinity.SplitJSON{Mount: "lake", Path: fmt.Sprintf("sales/part-%d.parquet", i), Offset: int64(i%4) << 28})
+		r.splits = append(r.splits, affinity.SplitJSON{Mount: "lake", Path: fmt.Sprintf("sales/part-%d.parquet", i), Offset: int64(i%4) << 28})
 	}
-	owners, err := service.Owners(t.Context(), splits)
-	need(t, err)
-	p.until("the epoch with three members", func(now map[string]float64) bool { return now["Members"] == 3 && now["BreakerOpen"] == 0 })
+	r.p.until("the epoch with three members", func(now map[string]float64) bool { return now["Members"] == 3 && now["BreakerOpen"] == 0 })
+	return r
+}
 
-	// A busy machine may be late now and then, which the splits do not show, and the counters do.
-	placedAs := func(what, counter string, want []string, nodes ...string) {
-		t.Helper()
-		p.until(what+": "+counter+" grows by a batch", func(now map[string]float64) bool {
-			before := now[counter]
-			if got := p.place(1, nodes...); !slices.Equal(got, want) {
-				t.Fatalf("%s: splits were placed elsewhere than the service says:\n%v\n%v", what, got, want)
-			}
-			return p.report()[counter]-before == placedSplits
-		})
-	}
-	placedAs("asked", "AskedSplits", owners, workers...)
-	for i, pair := range p.place(2, workers...) {
-		if first, second, ok := strings.Cut(pair, "+"); !ok || first != owners[i] || second == first {
-			t.Fatalf("split %d of two workers: %s; the first is %s", i, pair, owners[i])
+func (r *placing) owners() []string {
+	r.t.Helper()
+	owners, err := r.service.Owners(r.t.Context(), r.splits)
+	need(r.t, err)
+	return owners
+}
+
+// as places all splits until a counter grows by all of them: a busy machine may be late now and then, which the splits do not show, and the counters do.
+func (r *placing) as(what, counter string, want []string) {
+	r.t.Helper()
+	r.p.until(what+": "+counter+" grows by a batch", func(now map[string]float64) bool {
+		if got := r.p.place(1, r.workers...); !slices.Equal(got, want) {
+			r.t.Fatalf("%s: splits were placed elsewhere than the service says:\n%v\n%v", what, got, want)
 		}
-	}
-	if bad := p.ask("bad " + strings.Join(workers, ",")); bad != "- - - - - - "+owners[0] {
-		t.Errorf("splits that make no sense, and one that does: %s", bad)
-	}
+		return r.p.report()[counter]-now[counter] == placedSplits
+	})
+}
 
-	// The engine's node beside a is gone: its splits go to others, and nobody else's move.
-	missing := p.report()["MissingWorkers"]
-	for i, placed := range p.place(1, workers[1:]...) {
-		if owners[i] == workers[0] && (placed == "-" || placed == owners[i]) || owners[i] != workers[0] && placed != owners[i] {
-			t.Fatalf("without node %s split %d of %s was placed on %s", workers[0], i, owners[i], placed)
-		}
-	}
-	if p.report()["MissingWorkers"] == missing {
-		t.Error("no missing worker was counted")
-	}
+func (r *placing) untilOpen(open float64) {
+	r.t.Helper()
+	r.p.until(fmt.Sprint("the breaker is ", open), func(now map[string]float64) bool { return now["BreakerOpen"] == open })
+}
 
-	need(t, syscall.Kill(service.PID(), syscall.SIGSTOP))
-	p.until("the breaker opens", func(now map[string]float64) bool { return now["BreakerOpen"] == 1 })
-	placedAs("while the service hangs", "WatchedSplits", owners, workers...)
-	need(t, syscall.Kill(service.PID(), syscall.SIGCONT))
-	p.until("the service is asked again", func(now map[string]float64) bool { return now["BreakerOpen"] == 0 })
-	service.Kill()
-	p.until("the breaker opens", func(now map[string]float64) bool { return now["BreakerOpen"] == 1 })
-	placedAs("while the service is gone", "WatchedSplits", owners, workers...)
-	need(t, service.Start(t.Context()))
-	need(t, service.Await(t.Context(), 3))
-	p.until("the service is asked again", func(now map[string]float64) bool { return now["BreakerOpen"] == 0 })
+// Java places splits by a real affinity service, section by section as Go answers; from the epoch that it watches while the service hangs, is gone, or comes back; and on those of the owners whose
+// workers the engine has. Nothing fails, and no batch waits for longer than its deadline.
+func TestJavaAffinity(t *testing.T) {
+	r := newPlacing(t)
+	owners := r.owners()
+	r.as("asked", "AskedSplits", owners)
+	r.nodes(owners)
+
+	need(t, syscall.Kill(r.service.PID(), syscall.SIGSTOP))
+	r.untilOpen(1)
+	r.as("while the service hangs", "WatchedSplits", owners)
+	need(t, syscall.Kill(r.service.PID(), syscall.SIGCONT))
+	r.untilOpen(0)
+	r.service.Kill()
+	r.untilOpen(1)
+	r.as("while the service is gone", "WatchedSplits", owners)
+	need(t, r.service.Start(t.Context()))
+	need(t, r.service.Await(t.Context(), 3))
+	r.untilOpen(0)
 
 	// A member dies: the next epoch moves its share alone, and reaches the epoch that is watched.
-	epochs := p.report()["Epochs"]
-	members[2].Kill()
-	need(t, service.Await(t.Context(), 2))
-	p.until("the epoch without c", func(now map[string]float64) bool { return now["Epochs"] > epochs })
-	after, err := service.Owners(t.Context(), splits)
-	need(t, err)
-	service.Kill()
-	p.until("the breaker opens", func(now map[string]float64) bool { return now["BreakerOpen"] == 1 })
-	placedAs("by the new epoch", "WatchedSplits", after, workers...)
+	epochs := r.p.report()["Epochs"]
+	r.members[2].Kill()
+	need(t, r.service.Await(t.Context(), 2))
+	r.p.until("the epoch without c", func(now map[string]float64) bool { return now["Epochs"] > epochs })
+	after := r.owners()
+	r.service.Kill()
+	r.untilOpen(1)
+	r.as("by the new epoch", "WatchedSplits", after)
 	moved := 0
 	for i := range after {
 		if after[i] != owners[i] {
 			moved++
-			if owners[i] != workers[2] {
+			if owners[i] != r.workers[2] {
 				t.Fatalf("split %d moved from %s when c died", i, owners[i])
 			}
 		}
 	}
-	end := p.report()
+	end := r.p.report()
 	t.Logf("%d of %d splits moved; %v", moved, placedSplits, end)
 	if end["SlowestMicros"] > 250_000 {
 		t.Errorf("a batch waited for %.0f ms", end["SlowestMicros"]/1000)
+	}
+}
+
+// nodes has splits placed on two nodes each, malformed splits, and an engine that lacks the node beside a: its splits go to others, and nobody else's move.
+func (r *placing) nodes(owners []string) {
+	t, p := r.t, r.p
+	t.Helper()
+	for i, pair := range p.place(2, r.workers...) {
+		if first, second, ok := strings.Cut(pair, "+"); !ok || first != owners[i] || second == first {
+			t.Fatalf("split %d of two workers: %s; the first is %s", i, pair, owners[i])
+		}
+	}
+	if bad := p.ask("bad " + strings.Join(r.workers, ",")); bad != "- - - - - - "+owners[0] {
+		t.Errorf("splits that make no sense, and one that does: %s", bad)
+	}
+	missing := p.report()["MissingWorkers"]
+	for i, placed := range p.place(1, r.workers[1:]...) {
+		if owners[i] == r.workers[0] && (placed == "-" || placed == owners[i]) || owners[i] != r.workers[0] && placed != owners[i] {
+			t.Fatalf("without node %s split %d of %s was placed on %s", r.workers[0], i, owners[i], placed)
+		}
+	}
+	if p.report()["MissingWorkers"] == missing {
+		t.Error("no missing worker was counted")
 	}
 }
