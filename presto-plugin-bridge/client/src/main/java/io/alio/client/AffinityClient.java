@@ -5,6 +5,7 @@ import io.alio.client.transport.ProtocolException;
 import io.alio.client.wire.ProtoWriter;
 import io.alio.client.wire.Replies;
 import io.alio.client.wire.Requests;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -138,7 +139,8 @@ public final class AffinityClient implements AutoCloseable {
         Answer[] out = new Answer[splits.size()];
         List<Integer> ask = new ArrayList<>();
         for (int i = 0; i < out.length; i++) {
-            if (splits.get(i) != null) {
+            FileSplit s = splits.get(i);
+            if (s != null && isText(s.mount()) && isText(s.path())) {
                 ask.add(i);
             }
         }
@@ -153,6 +155,11 @@ public final class AffinityClient implements AutoCloseable {
             }
         }
         return out;
+    }
+
+    /** Half a surrogate pair is none: on the way to the service it would become a question mark, and so another file. */
+    private static boolean isText(String s) {
+        return StandardCharsets.UTF_8.newEncoder().canEncode(s);
     }
 
     /** Asks the service for some of the splits; false: it has not answered. */
