@@ -40,6 +40,10 @@ bridge: ## build presto-plugin-bridge with Maven, run its unit tests, and put wh
 itest: ## tests against real servers: the harness, the sidecar's binary, Trino 476, Presto 0.287, Hadoop's contract tests
 	go test -race -count=1 -p 1 -timeout 45m ./itest/...; echo "=== itest: passed in $$SECONDS s"
 
+.PHONY: placement
+placement: ## splits placed by the affinity service in a Trino of one coordinator and two workers, one of which is lost and comes back (3 GB of memory); not part of CI
+	go test -count=1 -tags cluster -timeout 20m -run '^TestTrinoAffinity$$' -v ./itest
+
 .PHONY: soak
 soak: ## 10,000 changes of 60 files on a real HDFS beside readers through sidecars (SOAK=n: another number); the result is printed
 	ALIO_SOAK=$${SOAK:-10000} go test -count=1 -timeout 60m -run '^TestHDFS$$' -v ./itest/consistency

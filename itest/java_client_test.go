@@ -55,10 +55,16 @@ func javaJars(t *testing.T) []string {
 // startReadersAs starts them as another user; nil: as this one.
 func startReadersAs(t *testing.T, user *syscall.Credential, jars []string, arguments ...string) *javaReaders {
 	t.Helper()
+	return startJava(t, user, jars, "io.alio.client.Readers", arguments...)
+}
+
+// startJava starts one of the programs among the client's tests.
+func startJava(t *testing.T, user *syscall.Credential, jars []string, program string, arguments ...string) *javaReaders {
+	t.Helper()
 	jdk, err := harness.JDK()
 	need(t, err)
 	r := &javaReaders{t: t}
-	r.cmd = exec.Command(filepath.Join(jdk, "bin", "java"), append([]string{"-Xmx512m", "-cp", strings.Join(jars, ":"), "io.alio.client.Readers"}, arguments...)...)
+	r.cmd = exec.Command(filepath.Join(jdk, "bin", "java"), append([]string{"-Xmx512m", "-cp", strings.Join(jars, ":"), program}, arguments...)...)
 	r.cmd.Stderr = &r.errors
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: user}
 	r.in, err = r.cmd.StdinPipe()
@@ -93,14 +99,22 @@ func (r *javaReaders) line() map[string]float64 {
 	if err != nil {
 		r.t.Fatalf("the readers have ended: %v", err)
 	}
+	all := counted(r.t, line)
+	if all["Failed"] != 0 {
+		r.stop()
+	}
+	return all
+}
+
+// counted reads a line of counters, name=value with commas between them.
+func counted(t *testing.T, line string) map[string]float64 {
+	t.Helper()
 	all := map[string]float64{}
 	for _, field := range strings.Split(strings.TrimSpace(line), ",") {
 		name, value, _ := strings.Cut(field, "=")
+		var err error
 		all[name], err = strconv.ParseFloat(value, 64)
-		need(r.t, err)
-	}
-	if all["Failed"] != 0 {
-		r.stop()
+		need(t, err)
 	}
 	return all
 }

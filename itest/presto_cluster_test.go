@@ -16,12 +16,17 @@ import (
 	"github.com/alio-lake/alio/itest/harness/s3proxy"
 )
 
-// prestoCluster is a coordinator, two workers, and a sidecar beside each worker. The nodes share their files of settings, as those of a fleet do, where the same
-// path names another sidecar on each machine; here a property of each node's Java does.
+// prestoCluster is a coordinator with the affinity service beside it, two workers, and a sidecar beside each worker, which is a member. The nodes share their files of settings, as those of
+// a fleet do, where the same path names another sidecar on each machine; here a property of each node's Java does.
 type prestoCluster struct {
 	prestoStage
+	service  *harness.Affinity
 	sidecars [2]*harness.Alio
+	workers  [2]string // as members announce them
 }
+
+// clusterFreshness has the sidecars believe what they know of files for longer than the test takes.
+const clusterFreshness = "freshness: {rules: [{path: \"**\", answers: [object], max_age: 1h}]}\n"
 
 // clusterFiles is how many files the table has that they read: so many that each worker has some, whatever the hashes.
 const clusterFiles = 8
@@ -35,19 +40,29 @@ func startCluster(ctx context.Context, t *testing.T, jar string) *prestoCluster 
 	t.Cleanup(func() { _ = c.origin.Close() }) // never fails
 	need(t, os.MkdirAll(c.meta, 0o755))
 	sockets := t.TempDir()
+	c.service = harness.AffinityService(t, harness.AffinityOptions{Socket: filepath.Join(sockets, "0")})
+	var ports []*harness.Port
 	for i := range c.sidecars {
+		port, err := harness.PickPort()
+		need(t, err)
+		ports, c.workers[i] = append(ports, port), port.Addr()
 		c.sidecars[i] = harness.SidecarWith(t, harness.AlioOptions{Endpoint: c.origin.URL(), Bucket: c.store.Bucket, Region: c.store.Region, AccessKey: c.store.AccessKey,
-			SecretKey: c.store.SecretKey, Socket: filepath.Join(sockets, fmt.Sprint(i+1)), ExtraYAML: prestoFreshness})
+			SecretKey: c.store.SecretKey, Socket: filepath.Join(sockets, fmt.Sprint(i+1)), ExtraYAML: clusterFreshness + c.service.Member(fmt.Sprint("worker-", i+1), c.workers[i])})
 	}
 	stock := harness.PrestoHiveCatalog(c.meta, c.origin.URL(), c.store.AccessKey, c.store.SecretKey)
-	alio, err := harness.PrestoThroughAlio(stock, filepath.Join(t.TempDir(), "core-site.xml"), map[string]string{
-		"alio.address": "${alio.test.socket}", "alio.directories": "${alio.test.cache}", "alio.jmx.name": "alio", "alio.control.ms": prestoControl()})
-	need(t, err)
+	through := func(affinity string) map[string]string {
+		catalog, err := harness.PrestoThroughAlio(stock, filepath.Join(t.TempDir(), "core-site.xml"), map[string]string{"alio.address": "${alio.test.socket}",
+			"alio.directories": "${alio.test.cache}", "alio.jmx.name": "alio", "alio.control.ms": prestoControl(), "alio.affinity": affinity})
+		need(t, err)
+		return catalog
+	}
+	alio, owning := through("false"), through("true")
 	alio["hive.node-selection-strategy"] = "SOFT_AFFINITY"
+	owning["connector.name"], owning["hive.node-selection-strategy"] = "alio-hive", "NO_PREFERENCE" // without the service splits would run anywhere
 	carrying := maps.Clone(alio)
 	carrying["connector.name"] = "alio-hive"
-	c.presto = runPresto(ctx, t, harness.PrestoOptions{Workers: len(c.sidecars), Jars: map[string][]string{"hive-hadoop2": {jar}},
-		Catalogs: map[string]map[string]string{"stock": stock, "alio": alio, "carrying": carrying},
+	c.presto = runPresto(ctx, t, harness.PrestoOptions{Workers: len(c.sidecars), Ports: ports, Jars: map[string][]string{"hive-hadoop2": {jar}},
+		Catalogs: map[string]map[string]string{"stock": stock, "alio": alio, "carrying": carrying, "owning": owning},
 		NodeJVM: func(node int) []string {
 			cache := ""
 			if node > 0 { // the coordinator opens no file of a Hive table
@@ -59,12 +74,14 @@ func startCluster(ctx context.Context, t *testing.T, jar string) *prestoCluster 
 	return c
 }
 
+func clusterKey(table string, i int) string { return fmt.Sprintf("%s/item/data-%d", table, i) }
+
 // table makes a table of copies of one file, in schemas s3_<name> and s3a_<name>.
 func (c *prestoCluster) table(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	data := onlyFile(t, filepath.Join(c.meta, "here", "item"))
 	for i := range clusterFiles {
-		key := fmt.Sprintf("%s/item/data-%d", name, i)
+		key := clusterKey(name, i)
 		_, err := c.store.Client().PutObject(ctx, &awss3.PutObjectInput{Bucket: &c.store.Bucket, Key: &key, Body: bytes.NewReader(data)})
 		need(t, err)
 	}
@@ -110,7 +127,8 @@ func (c *prestoCluster) counters(ctx context.Context, t *testing.T, node int) ma
 }
 
 // A coordinator with two workers, each with a sidecar of its own: the rows are those of the stock connector, a file's splits go to the worker that has read it
-// before, and so the second run makes no data request. One worker's sidecar is lost: that worker reads by itself and the other does not.
+// before, and so the second run makes no data request. One worker's sidecar is lost: that worker reads by itself and the other does not. With the affinity service asked, splits run where it
+// says, also when a worker is lost, and when it is back.
 func TestPrestoCluster(t *testing.T) {
 	jar := prestoParts(t, "hive-hadoop2", "tpcds")
 	ctx, cancel := context.WithTimeout(context.Background(), prestoDeadline)
@@ -138,6 +156,7 @@ func TestPrestoCluster(t *testing.T) {
 			}
 		}
 	}
+	owners := c.owned(ctx, t, want)
 	c.table(ctx, t, "lost")
 	c.sidecars[0].Kill()
 	rows, _, now := c.run(ctx, t, "alio", "s3a_lost")
@@ -145,4 +164,5 @@ func TestPrestoCluster(t *testing.T) {
 	if now[0]["BypassedFiles"] == 0 || now[1]["BypassedFiles"] > 0 || now[1]["OpenedFiles"] == 0 {
 		t.Errorf("with the sidecar of worker 1 gone: worker 1 %v, worker 2 %v", now[0], now[1])
 	}
+	c.moved(ctx, t, want, owners)
 }

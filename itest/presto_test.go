@@ -37,6 +37,7 @@ type prestoStage struct {
 	socket string // the sidecar's
 	shut   string // a folder that Presto may not enter
 	begun  time.Time
+	last   []s3proxy.Entry // what arrived at the store during the last of rows
 }
 
 // prestoMaxAge is for how long the sidecar believes what it knows of files under plain/; of those under now/ it believes nothing. All others have a UUID in their names, and are believed for ever.
@@ -185,8 +186,8 @@ func (s *prestoStage) rows(ctx context.Context, t *testing.T, text, catalog, sch
 	if err != nil {
 		t.Fatalf("over %s.%s: %v", catalog, schema, err)
 	}
-	_, cost, err := s.origin.Take(ctx)
-	if err != nil {
+	var cost s3proxy.Summary
+	if s.last, cost, err = s.origin.Take(ctx); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("  %s.%s: %d rows, %.1f s; %v", catalog, schema, len(rows), time.Since(begun).Seconds(), cost)

@@ -2,7 +2,6 @@ package harness
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -20,6 +19,7 @@ type PrestoOptions struct {
 	Dir      string                       // absolute; configuration, data, output. "": a new temporary folder, removed by Stop
 	Catalogs map[string]map[string]string // by name; a catalog "tpcds" with the generator is always there
 	Workers  int                          // 0: one node that is both; 1 or 2: a coordinator and so many workers, each a process
+	Ports    []*Port                      // of the workers, where they must be known before; nil: any. Stop releases them
 	Jars     map[string][]string          // paths of jars that are added to a plugin's folder, by the plugin's name (hive-hadoop2)
 	Config   map[string]string            // more lines of every node's config.properties
 	JVM      []string                     // more options of every node's Java; nil: those that make short tests cheap (PrestoTestJVM)
@@ -40,6 +40,7 @@ type Presto struct {
 	ownDir bool
 	client *http.Client
 	stop   sync.Once
+	launch func(node int) (*Process, error)
 }
 
 // PrestoTestJVM costs the least in a run of a few queries on two cores: code is compiled once, and lightly. Whoever measures times
@@ -127,15 +128,19 @@ func (p *Presto) configure(ctx context.Context, o PrestoOptions) error {
 			return err
 		}
 	}
-	for i := range o.Workers + 1 {
-		port, err := PickPort()
-		if err != nil {
+	port, err := PickPort()
+	if err != nil {
+		return err
+	}
+	p.ports = append([]*Port{port}, o.Ports...)
+	for len(p.ports) < 1+o.Workers {
+		if port, err = PickPort(); err != nil {
 			return err
 		}
 		p.ports = append(p.ports, port)
-		if i > 0 {
-			p.Workers = append(p.Workers, "http://"+port.Addr())
-		}
+	}
+	for _, port := range p.ports[1:] {
+		p.Workers = append(p.Workers, "http://"+port.Addr())
 	}
 	p.URL = "http://" + p.ports[0].Addr()
 	for i := range p.ports {
@@ -188,9 +193,9 @@ func writeProperties(dir string, files map[string]map[string]string) error {
 
 // start runs all nodes without their launcher, as processes of ours, and waits for a first answer.
 func (p *Presto) start(ctx context.Context, java string, lib []string, o PrestoOptions) error {
-	for i := range p.ports {
+	p.launch = func(node int) (*Process, error) {
 		heap := "700M"
-		if i == 0 {
+		if node == 0 {
 			heap = o.Heap
 			if heap == "" && o.Workers == 0 {
 				heap = "2G"
@@ -198,9 +203,14 @@ func (p *Presto) start(ctx context.Context, java string, lib []string, o PrestoO
 				heap = "900M"
 			}
 		}
-		if err := p.startNode(i, java, heap, lib, o); err != nil {
+		return p.startNode(node, java, heap, lib, o)
+	}
+	for i := range p.ports {
+		node, err := p.launch(i)
+		if err != nil {
 			return err
 		}
+		p.nodes = append(p.nodes, node)
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.Deadline)
 	defer cancel()
@@ -227,11 +237,11 @@ func (p *Presto) start(ctx context.Context, java string, lib []string, o PrestoO
 	return err
 }
 
-func (p *Presto) startNode(i int, java, heap string, lib []string, o PrestoOptions) error {
+func (p *Presto) startNode(i int, java, heap string, lib []string, o PrestoOptions) (*Process, error) {
 	name := nodeName(i)
 	dir := filepath.Join(p.Dir, name)
 	if err := os.MkdirAll(filepath.Join(dir, "data"), 0o755); err != nil {
-		return err
+		return nil, err
 	}
 	args := []string{"-server", "-Xmx" + heap, "-XX:+ExitOnOutOfMemoryError",
 		"-Djdk.attach.allowAttachSelf=true", "-Djdk.nio.maxCachedBufferSize=2000000"}
@@ -250,13 +260,9 @@ func (p *Presto) startNode(i int, java, heap string, lib []string, o PrestoOptio
 	args = append(args, "-cp", strings.Join(lib, ":"), "com.facebook.presto.server.PrestoServer")
 	path, args, err := modesHold(java, args)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	proc, err := startProcess(processSpec{Name: "presto " + name, Path: path, Dir: dir, LogFile: filepath.Join(dir, "presto.log"), Args: args})
-	if err == nil {
-		p.nodes = append(p.nodes, proc)
-	}
-	return err
+	return startProcess(processSpec{Name: "presto " + name, Path: path, Dir: dir, LogFile: filepath.Join(dir, "presto.log"), Args: args})
 }
 
 // modesHold is a command such that the modes of files hold for it, as they do for an engine's own user: root may read any file, unless it is
@@ -277,18 +283,12 @@ func modesHold(path string, args []string) (string, []string, error) {
 func (p *Presto) started(ctx context.Context, workers int) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	text, err := get(ctx, p.URL+"/v1/cluster")
+	active, err := p.active(ctx)
+	if err == nil && active < workers {
+		err = fmt.Errorf("%d of %d Presto workers are active", active, workers)
+	}
 	if err != nil {
 		return err
-	}
-	var cluster struct {
-		ActiveWorkers int `json:"activeWorkers"`
-	}
-	if err := json.Unmarshal([]byte(text), &cluster); err != nil {
-		return err
-	}
-	if cluster.ActiveWorkers < workers {
-		return fmt.Errorf("%d of %d Presto workers are active", cluster.ActiveWorkers, workers)
 	}
 	rows, err := p.Query(ctx, "SELECT count(*) FROM tpcds.tiny.store")
 	if err == nil && len(rows) != 1 {

@@ -29,6 +29,7 @@ type TrinoOptions struct {
 	// and worker in one.
 	Workers  []map[string]map[string]string
 	JVM      []string      // options of Java's collector and compiler; nil: those of a production server
+	Ports    []*Port       // of the workers, where they must be known before; nil: any. Stop releases them
 	Heap     string        // of each node; "": 2G
 	Deadline time.Duration // from the start to the first query answered; 0: 8 minutes (20-60 s are usual on 2 idle cores)
 	Logf     Logf          // progress; nil: Stderr
@@ -53,6 +54,7 @@ type Trino struct {
 	stop   sync.Once
 	mu     sync.Mutex
 	dbs    []*sql.DB
+	again  func() error // starts the node's process
 }
 
 // HiveCatalog is a Hive catalog whose store is an S3 endpoint and whose metastore is a folder on local disk. All catalogs of one
@@ -145,14 +147,17 @@ func (t *Trino) AddWorkers(ctx context.Context, o TrinoOptions) error {
 
 // launch starts one node. It is a worker of the coordinator at that URL, or with "" itself the coordinator.
 func (t *Trino) launch(java, home, coordinator string, o TrinoOptions) (err error) {
-	if t.port, err = PickPort(); err != nil {
-		return err
+	if t.port == nil {
+		if t.port, err = PickPort(); err != nil {
+			return err
+		}
 	}
 	t.URL = "http://" + t.port.Addr()
 	if err := t.configure(home, coordinator, o); err != nil {
 		return err
 	}
-	return t.start(java, home, o)
+	t.again = func() error { return t.start(java, home, o) }
+	return t.again()
 }
 
 // join starts the workers, all at once.
@@ -160,6 +165,9 @@ func (t *Trino) join(java, home string, o TrinoOptions) error {
 	for i, catalogs := range o.Workers {
 		w := &Trino{Dir: filepath.Join(t.Dir, fmt.Sprint("worker", i+1)), node: fmt.Sprint("alio", i+1)}
 		t.Workers = append(t.Workers, w)
+		if i < len(o.Ports) {
+			w.port = o.Ports[i]
+		}
 		own := o
 		own.Catalogs = catalogs
 		if err := w.launch(java, home, t.URL, own); err != nil {

@@ -51,7 +51,7 @@ public final class AlioClient implements AutoCloseable {
         background.setRemoveOnCancelPolicy(true);
         background.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
         options.directories().forEach(d -> directories.add(new Directory(d, options.localReaders())));
-        control = new Control(options, counters, warnings);
+        control = new Control(options, Control.Service.SIDECAR, counters, warnings);
         segments = new Segments(options.openSegments(), options.localNanos(), background);
         session = new Session(options, control, segments, directories, counters, warnings);
         views = new Views(options.views(), options.viewMemory());

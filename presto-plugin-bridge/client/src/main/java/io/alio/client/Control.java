@@ -28,15 +28,30 @@ final class Control {
         }
     }
 
-    private static final String SERVICE = "alio.v1.Sidecar";
+    /** What is called, and what those do who would call it while it does not answer. */
+    enum Service {
+        SIDECAR("alio.v1.Sidecar", "What is not read locally is read by the engine's own file system", 250_000_000),
+        AFFINITY("alio.v1.Affinity", "Splits are placed by the last epoch that is known here, else by the engine", 0);
+
+        final String name;
+        final String otherwise;
+        final long connect; // for the client's first connection, besides: it starts threads and loads classes
+
+        Service(String name, String otherwise, long connect) {
+            this.name = name;
+            this.otherwise = otherwise;
+            this.connect = connect;
+        }
+    }
+
     private static final int MAX_ANSWER = 64 << 20; // an OpenReply for a large batch
-    private static final long CONNECT = 250_000_000; // for the client's first connection, besides: it starts threads and loads classes
     private static final long FIRST_PAUSE = 50_000_000; // between two attempts to connect
     private static final long SLICE = 50_000_000; // after which an interruption is looked for
     private static final int ASK_AFTER = 4; // part of the control deadline for which nothing is heard before the sidecar is asked whether it lives
     private static final byte[] NOTHING = {};
 
     private final AlioOptions options;
+    private final Service service;
     private final Channel channel;
     private final Counters counters;
     private final Warnings warnings;
@@ -49,12 +64,13 @@ final class Control {
     final Patience origin; // for what may need it
     final Patience onlyWay; // for the same, where there is no other way
 
-    Control(AlioOptions options, Counters counters, Warnings warnings) {
+    Control(AlioOptions options, Service service, Counters counters, Warnings warnings) {
         this.options = options;
+        this.service = service;
         this.counters = counters;
         this.warnings = warnings;
         Endpoint e = options.isSocket() ? Endpoint.unix(options.address()) : Endpoint.tcp(options.address());
-        channel = new Channel(e, SERVICE, options.token());
+        channel = new Channel(e, service.name, options.token());
         control = Patience.of(options.controlNanos());
         insisting = new Patience(options.controlNanos(), false, true);
         origin = new Patience(options.readNanos(), true, false);
@@ -68,6 +84,16 @@ final class Control {
 
     boolean isClosed() {
         return closing.getCount() == 0;
+    }
+
+    /** Begins a call whose answer goes on, and which nobody waits for: it says nothing about whether others may be made. The caller gives it up. */
+    Call open(String method, byte[] request, Sink sink, long deadline) {
+        return channel.call(method, request, sink, deadline);
+    }
+
+    /** Gives the connection up: the next call makes another. */
+    void drop(String why) {
+        channel.drop(why);
     }
 
     /** Makes a call that is answered by one message. */
@@ -106,7 +132,7 @@ final class Control {
     /** Sends a request. Who may wait for the origin does not wait for longer than others until it is sent. */
     private Call begin(String method, byte[] request, Sink sink, Patience p) {
         long patience = p.origin ? Math.min(p.deadline, options.controlNanos()) : p.deadline;
-        return channel.call(method, request, sink, System.nanoTime() + (channel.wasConnected() ? patience : Math.max(patience, CONNECT)));
+        return channel.call(method, request, sink, System.nanoTime() + (channel.wasConnected() ? patience : Math.max(patience, service.connect)));
     }
 
     /** Waits for the call; false: it is not worth it any more. */
@@ -228,8 +254,7 @@ final class Control {
                 return;
             }
             if (!open && breaker.confirm(suspicion)) {
-                warnings.warn("unreachable", breaker.last() + " (" + options.address() + "). What is not read locally is read by the engine's own file system until "
-                        + "it answers. Is the sidecar running there, and is that the address of its gRPC door?");
+                warnings.warn("unreachable", breaker.last() + " (" + options.address() + "). " + service.otherwise + " until it answers. Is the sidecar running there, and is that the address of its gRPC door?");
             }
             open = true;
             if (ended && pausedForGood(pause)) {
@@ -240,7 +265,7 @@ final class Control {
     }
 
     /** Waits; whether the client was closed meanwhile. */
-    private boolean pausedForGood(long nanos) {
+    boolean pausedForGood(long nanos) {
         try {
             return closing.await(nanos, TimeUnit.NANOSECONDS);
         } catch (InterruptedException e) { // nobody has this thread but for a JVM that ends
@@ -250,9 +275,8 @@ final class Control {
 
     /** Every sidecar of this version of the API has these methods: one that has not is as good as none. (What one file's origin cannot do, it says of that file.) */
     private Failure foreign(Failure e) {
-        String why = e.getMessage() + " (this client speaks " + SERVICE + ")";
-        warnings.warn("api", options.address() + " speaks another version of the API: " + why + ". What is not read locally is read by the engine's own file system. "
-                + "Install the client of the sidecar's release, or a sidecar of the client's");
+        String why = e.getMessage() + " (this client speaks " + service.name + ")";
+        warnings.warn("api", options.address() + " speaks another version of the API: " + why + ". " + service.otherwise + ". Install the client of the sidecar's release, or a sidecar of the client's");
         return unavailable(why);
     }
 

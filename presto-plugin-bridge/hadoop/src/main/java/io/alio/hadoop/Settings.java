@@ -32,6 +32,7 @@ final class Settings {
     private final long controlMillis;
     private final long localMillis;
     private final Mounts mounts;
+    private final boolean affinity;
 
     private Settings(UnaryOperator<String> get) {
         this.get = get;
@@ -45,6 +46,7 @@ final class Settings {
         controlMillis = number("alio.control.ms", 20);
         localMillis = number("alio.local.ms", 250);
         mounts = mounts(text("alio.mounts", ""));
+        affinity = flag("alio.affinity", false);
         if (enabled && address.isEmpty()) {
             faults.add("alio.address is not set: give the path of the sidecar's Unix socket (doors.grpc.socket), or host:port of its TCP door");
         }
@@ -155,6 +157,10 @@ final class Settings {
 
     Mounts mounts() {
         return mounts;
+    }
+
+    boolean affinity() {
+        return enabled && affinity;
     }
 
     String tag() {

@@ -38,6 +38,6 @@ final class AlioHiveConnectorFactory implements ConnectorFactory {
     @Override
     public Connector create(String catalog, Map<String, String> config, ConnectorContext context) {
         Listed.begin();
-        return Wrapping.connector(hive.create(catalog, config, context), Placement.ENGINE);
+        return Wrapping.connector(hive.create(catalog, config, context), AffinityPlacement.of(config, context.getNodeManager()));
     }
 }

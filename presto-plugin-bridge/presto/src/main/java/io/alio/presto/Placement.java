@@ -4,7 +4,7 @@ import com.facebook.presto.spi.HostAddress;
 import java.util.Collections;
 import java.util.List;
 
-/** Says on which nodes splits should run. The affinity service will be asked here, once for a batch; until then the engine's own choice stands. */
+/** Says on which nodes splits should run. It is asked once for a batch. */
 interface Placement {
     /** The engine chooses, by its node selection strategy. */
     Placement ENGINE = splits -> Collections.nCopies(splits.size(), Collections.emptyList());

@@ -30,6 +30,7 @@ public class AlioConfig {
     private Fill fill = Fill.READ_THROUGH;
     private int openSegments = 256;
     private boolean mapping;
+    private boolean affinity;
 
     public boolean isEnabled() {
         return enabled;
@@ -150,6 +151,17 @@ public class AlioConfig {
     @ConfigDescription("Maps the sidecar's files instead of reading them: faster, but a device that hangs then stops the process")
     public AlioConfig setMapping(boolean value) {
         mapping = value;
+        return this;
+    }
+
+    public boolean isAffinity() {
+        return affinity;
+    }
+
+    @Config("alio.affinity")
+    @ConfigDescription("Splits run on the workers that the affinity service of the coordinator's sidecar names, which must be members of one fleet")
+    public AlioConfig setAffinity(boolean value) {
+        affinity = value;
         return this;
     }
 }

@@ -4,10 +4,13 @@ import com.google.inject.Module;
 import io.trino.spi.connector.Connector;
 import io.trino.spi.connector.ConnectorContext;
 import io.trino.spi.connector.ConnectorFactory;
+import io.trino.spi.connector.ConnectorSplit;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
+import java.util.function.Function;
 
-/** Makes one of Trino's connectors under another name, with {@link AlioModule} in it. */
+/** Makes one of Trino's connectors under another name, with {@link AlioModule} in it and {@link Wrapping} around it. */
 final class AlioConnectorFactory implements ConnectorFactory {
     /** The only release that this was compiled against. */
     static final String TRINO = "476";
@@ -21,11 +24,14 @@ final class AlioConnectorFactory implements ConnectorFactory {
     private final String name;
     private final TableFormat format;
     private final Stock stock;
+    private final Function<ConnectorSplit, Optional<Placement.Piece>> pieces;
 
-    AlioConnectorFactory(String name, TableFormat format, Stock stock) {
+    /** @param pieces which piece of which file a split of the connector is; empty: it is none */
+    AlioConnectorFactory(String name, TableFormat format, Stock stock, Function<ConnectorSplit, Optional<Placement.Piece>> pieces) {
         this.name = Objects.requireNonNull(name, "name");
         this.format = Objects.requireNonNull(format, "format");
         this.stock = Objects.requireNonNull(stock, "stock");
+        this.pieces = Objects.requireNonNull(pieces, "pieces");
     }
 
     @Override
@@ -44,7 +50,9 @@ final class AlioConnectorFactory implements ConnectorFactory {
             throw new IllegalArgumentException("catalog " + catalog + ": fs.cache.enabled=true and connector.name=" + name
                     + " are two caches for the same reads: remove the fs.cache.* properties, or set alio.enabled=false");
         }
-        return stock.create(catalog, config, context, new AlioModule(catalog, format));
+        AlioModule module = new AlioModule(catalog, format);
+        Connector connector = stock.create(catalog, config, context, module);
+        return Wrapping.connector(connector, Placement.of(catalog, module.config(), context.getNodeManager(), pieces));
     }
 
     private static boolean isTrue(String value) {

@@ -1,6 +1,7 @@
 package io.alio.trino;
 
 import io.trino.plugin.deltalake.DeltaLakeConnectorFactory;
+import io.trino.plugin.deltalake.DeltaLakeSplit;
 import io.trino.spi.Plugin;
 import io.trino.spi.connector.ConnectorFactory;
 import java.util.List;
@@ -11,6 +12,7 @@ public final class AlioDeltaLakePlugin implements Plugin {
     @Override
     public Iterable<ConnectorFactory> getConnectorFactories() {
         return List.of(new AlioConnectorFactory("alio_delta_lake", TableFormat.DELTA_LAKE, (catalog, config, context, module) ->
-                DeltaLakeConnectorFactory.createConnector(catalog, config, context, Optional.empty(), module)));
+                DeltaLakeConnectorFactory.createConnector(catalog, config, context, Optional.empty(), module),
+                split -> split instanceof DeltaLakeSplit s ? Optional.of(new Placement.Piece(s.getPath(), s.getStart(), s.getLength())) : Optional.empty()));
     }
 }

@@ -1,6 +1,7 @@
 package io.alio.trino;
 
 import io.trino.plugin.hive.HiveConnectorFactory;
+import io.trino.plugin.hive.HiveSplit;
 import io.trino.spi.Plugin;
 import io.trino.spi.connector.ConnectorFactory;
 import java.util.List;
@@ -11,6 +12,7 @@ public final class AlioHivePlugin implements Plugin {
     @Override
     public Iterable<ConnectorFactory> getConnectorFactories() {
         return List.of(new AlioConnectorFactory("alio_hive", TableFormat.HIVE, (catalog, config, context, module) ->
-                HiveConnectorFactory.createConnector(catalog, config, context, module, Optional.empty(), Optional.empty())));
+                HiveConnectorFactory.createConnector(catalog, config, context, module, Optional.empty(), Optional.empty()),
+                split -> split instanceof HiveSplit s ? Optional.of(new Placement.Piece(s.getPath(), s.getStart(), s.getLength())) : Optional.empty()));
     }
 }

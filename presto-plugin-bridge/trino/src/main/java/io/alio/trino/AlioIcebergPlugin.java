@@ -1,6 +1,7 @@
 package io.alio.trino;
 
 import io.trino.plugin.iceberg.IcebergConnectorFactory;
+import io.trino.plugin.iceberg.IcebergSplit;
 import io.trino.spi.Plugin;
 import io.trino.spi.connector.ConnectorFactory;
 import java.util.List;
@@ -14,6 +15,7 @@ public final class AlioIcebergPlugin implements Plugin {
     @Override
     public Iterable<ConnectorFactory> getConnectorFactories() {
         return List.of(new AlioConnectorFactory("alio_iceberg", TableFormat.ICEBERG, (catalog, config, context, module) ->
-                IcebergConnectorFactory.createConnector(catalog, config, context, module, Optional.empty())));
+                IcebergConnectorFactory.createConnector(catalog, config, context, module, Optional.empty()),
+                split -> split instanceof IcebergSplit s ? Optional.of(new Placement.Piece(s.getPath(), s.getStart(), s.getLength())) : Optional.empty()));
     }
 }

@@ -7,14 +7,14 @@ import com.google.inject.Scopes;
 import io.airlift.configuration.AbstractConfigurationAwareModule;
 import io.airlift.units.DataSize;
 import io.trino.filesystem.cache.CacheKeyProvider;
-import io.trino.filesystem.cache.CachingHostAddressProvider;
 import io.trino.filesystem.cache.TrinoFileSystemCache;
 import java.util.Objects;
 
-/** Binds the sidecar to the hooks of Trino's file systems. With {@code alio.enabled=false} it binds nothing, and the connector is Trino's own. */
+/** Binds the sidecar to the hook of Trino's file systems. With {@code alio.enabled=false} it binds nothing, and the connector is Trino's own. */
 final class AlioModule extends AbstractConfigurationAwareModule {
     private final String catalog;
     private final TableFormat format;
+    private AlioConfig config;
 
     AlioModule(String catalog, TableFormat format) {
         this.catalog = Objects.requireNonNull(catalog, "catalog");
@@ -23,21 +23,23 @@ final class AlioModule extends AbstractConfigurationAwareModule {
 
     @Override
     protected void setup(Binder binder) {
-        AlioConfig config = buildConfigObject(AlioConfig.class);
+        config = buildConfigObject(AlioConfig.class);
         if (!config.isEnabled()) {
             return;
         }
         long readWhole = readWhole();
         binder.bind(AlioFileSystemCache.class).toProvider(() -> AlioFileSystemCache.create(catalog, format, readWhole, config)).in(Scopes.SINGLETON);
         newOptionalBinder(binder, TrinoFileSystemCache.class).setBinding().to(AlioFileSystemCache.class).in(Scopes.SINGLETON);
-        // The affinity service will come in here; until then Trino's own choice of hosts stands.
-        newOptionalBinder(binder, SplitHosts.class).setDefault().toInstance((path, hosts) -> hosts);
-        newOptionalBinder(binder, CachingHostAddressProvider.class).setBinding().to(AlioHostAddressProvider.class).in(Scopes.SINGLETON);
         // Trino's own provider asks for each file's length and time, which costs a HEAD where the connector does not have them. Delta Lake and Iceberg have
         // bound others, which ask for neither and leave out what moves.
         if (format != TableFormat.DELTA_LAKE && format != TableFormat.ICEBERG) {
             newOptionalBinder(binder, CacheKeyProvider.class).setBinding().toInstance(new LocationKeyProvider());
         }
+    }
+
+    /** The catalog's properties, once the connector is made. */
+    AlioConfig config() {
+        return config;
     }
 
     /** Up to which size Trino reads a Parquet file whole: its own property, which it has a default for. */

@@ -16,6 +16,7 @@ import org.junit.jupiter.api.Test;
 class AlioConfigTest {
     private static final Map<String, String> ALL = Map.of(
             "alio.enabled", "true",
+            "alio.affinity", "true",
             "alio.sidecar", "/run/alio/alio.sock",
             "alio.directories", "/var/cache/alio, /ssd2/alio",
             "alio.token", "secret",
@@ -44,6 +45,7 @@ class AlioConfigTest {
         assertEquals(AlioConfig.Fill.CLIENT, c.getFill());
         assertEquals(17, c.getOpenSegments());
         assertTrue(c.isMapping());
+        assertTrue(c.isAffinity());
     }
 
     @Test
@@ -57,6 +59,7 @@ class AlioConfigTest {
         assertEquals(AlioConfig.Fill.READ_THROUGH, c.getFill());
         assertEquals(256, c.getOpenSegments());
         assertFalse(c.isMapping());
+        assertFalse(c.isAffinity());
     }
 
     @Test

@@ -12,8 +12,6 @@ import io.trino.filesystem.Location;
 import io.trino.filesystem.TrinoInput;
 import io.trino.filesystem.TrinoInputFile;
 import io.trino.filesystem.TrinoInputStream;
-import io.trino.filesystem.cache.CachingHostAddressProvider;
-import io.trino.spi.HostAddress;
 import java.io.EOFException;
 import java.io.IOException;
 import java.time.Instant;
@@ -187,22 +185,6 @@ class AlioFileSystemCacheTest {
         assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.DELTA_LAKE.known(file, false));
         assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.HUDI.known(file, false));
         assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.ICEBERG.known(file, false));
-    }
-
-    @Test
-    void hostsAreTrinosWhateverHappens() {
-        List<HostAddress> own = List.of(HostAddress.fromParts("worker1", 8080));
-        List<HostAddress> chosen = List.of(HostAddress.fromParts("worker2", 8080));
-        CachingHostAddressProvider passes = new AlioHostAddressProvider((path, hosts) -> hosts);
-        assertEquals(own, passes.getHosts("s3://b/f", own));
-        assertEquals(chosen, new AlioHostAddressProvider((path, hosts) -> chosen).getHosts("s3://b/f", own));
-        assertEquals(own, new AlioHostAddressProvider((path, hosts) -> null).getHosts("s3://b/f", own));
-        CachingHostAddressProvider fails = new AlioHostAddressProvider((path, hosts) -> {
-            throw new IllegalStateException("the service is gone");
-        });
-        for (int i = 0; i < 3; i++) {
-            assertEquals(own, fails.getHosts("s3://b/f", own));
-        }
     }
 
     @Test

@@ -4,7 +4,7 @@ import java.io.IOException;
 
 /** Bytes are no epoch, or no difference from the epoch at hand. Whoever holds an older epoch keeps it. */
 public final class InvalidRingException extends IOException {
-    InvalidRingException(String message) {
+    public InvalidRingException(String message) {
         super("ring: corrupt: " + message);
     }
 }

@@ -43,6 +43,18 @@ public final class Channel {
         return connected;
     }
 
+    /** Gives the present connection up, with all its calls; the next call makes another. */
+    public void drop(String why) {
+        Connection c;
+        synchronized (this) {
+            c = connection;
+            connection = null;
+        }
+        if (c != null) {
+            c.close(why);
+        }
+    }
+
     public void close() {
         Connection c;
         synchronized (this) {

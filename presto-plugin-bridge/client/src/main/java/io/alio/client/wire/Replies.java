@@ -391,4 +391,80 @@ public final class Replies {
             return p;
         }
     }
+
+    /** AssignReply. */
+    public static final class Assigned {
+        public final List<String> workers = new ArrayList<>(); // of the members that are named
+        public final List<int[]> assignments = new ArrayList<>(); // places in workers; none: the split was malformed
+
+        public static Assigned parse(byte[] b) throws ProtocolException {
+            Assigned a = new Assigned();
+            ProtoReader r = new ProtoReader(b);
+            while (r.next()) {
+                switch (r.field()) {
+                    case 3:
+                        a.workers.add(worker(r.message()));
+                        break;
+                    case 4:
+                        a.assignments.add(owners(r.message()));
+                        break;
+                    default:
+                        r.skip();
+                }
+            }
+            return a;
+        }
+
+        private static String worker(ProtoReader r) throws ProtocolException {
+            String worker = "";
+            while (r.next()) {
+                if (r.field() == 2) {
+                    worker = r.string();
+                } else {
+                    r.skip();
+                }
+            }
+            return worker;
+        }
+
+        private static int[] owners(ProtoReader r) throws ProtocolException {
+            int[] owners = NONE;
+            while (r.next()) {
+                if (r.field() == 1) {
+                    owners = r.repeated(owners);
+                } else {
+                    r.skip();
+                }
+            }
+            return owners;
+        }
+    }
+
+    /** WatchReply. */
+    public static final class Watched {
+        public boolean edits;
+        public boolean last;
+        public byte[] data = NO_BYTES;
+
+        public static Watched parse(byte[] b) throws ProtocolException {
+            Watched w = new Watched();
+            ProtoReader r = new ProtoReader(b);
+            while (r.next()) {
+                switch (r.field()) {
+                    case 2:
+                        w.edits = r.bool();
+                        break;
+                    case 3:
+                        w.last = r.bool();
+                        break;
+                    case 15:
+                        w.data = r.bytes();
+                        break;
+                    default:
+                        r.skip();
+                }
+            }
+            return w;
+        }
+    }
 }

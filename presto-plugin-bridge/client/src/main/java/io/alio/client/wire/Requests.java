@@ -124,4 +124,33 @@ public final class Requests {
         w.bool(3, prefix);
         return w.toByteArray();
     }
+
+    /** Split. */
+    public static ProtoWriter split(String mount, String path, long offset, long length) {
+        ProtoWriter w = new ProtoWriter();
+        w.string(1, mount);
+        w.string(2, path);
+        w.number(3, offset);
+        w.number(4, length);
+        return w;
+    }
+
+    /** AssignRequest. */
+    public static byte[] assign(List<ProtoWriter> splits, int owners) {
+        ProtoWriter w = new ProtoWriter(128 * splits.size() + 16);
+        for (ProtoWriter s : splits) {
+            w.message(1, s);
+        }
+        w.number(2, owners);
+        return w.toByteArray();
+    }
+
+    /** WatchRequest. */
+    public static byte[] watch(byte[] hash) {
+        ProtoWriter w = new ProtoWriter();
+        if (hash.length > 0) {
+            w.bytes(1, hash);
+        }
+        return w.toByteArray();
+    }
 }

@@ -1,0 +1,4 @@
+package io.alio.client;
+
+/** {@link AffinityMetrics} as JMX shows them. */
+public interface AffinityMXBean extends AffinityMetrics {}
