@@ -125,7 +125,9 @@ func (s *bridgeStage) hudi(ctx context.Context, t *testing.T) {
 }
 
 // enterHudi puts a table of Hudi's own writer into the store and enters it into the metastore: Trino writes none, so as a Hive table, whose entry gets Hudi's input format.
-func (s *bridgeStage) enterHudi(ctx context.Context, t *testing.T, name string) { s.enterHudiAs(ctx, t, name, name, "hudi/"+name) }
+func (s *bridgeStage) enterHudi(ctx context.Context, t *testing.T, name string) {
+	s.enterHudiAs(ctx, t, name, name, "hudi/"+name)
+}
 
 // enterHudiAs gives the table another name, and another folder.
 func (s *bridgeStage) enterHudiAs(ctx context.Context, t *testing.T, name, as, location string) {

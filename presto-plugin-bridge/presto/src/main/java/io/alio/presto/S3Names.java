@@ -68,6 +68,7 @@ final class S3Names {
         m.setContentLength(o.size());
         m.setLastModified(new Date(o.modifiedMillis()));
         m.setHeader("ETag", bare(o.etag()));
+        m.setContentType("application/octet-stream"); // as S3 says where nothing was said: Presto wants one, to tell folders
         return m;
     }
 
