@@ -38,6 +38,10 @@ func (s *prestoStage) deltaLake(ctx context.Context, t *testing.T) {
 	if firstColumn(t, rows) != 3700 {
 		t.Errorf("the table has 3,700 rows, and Presto counts %v", rows)
 	}
+	// One question whether the table's path is a file, and two listings: of the table's folder and of its log's.
+	s.copyBelow(ctx, t, "delta/t/", "second/delta/")
+	s.counted(ctx, t, text, "delta", "s3a://"+s.store.Bucket+"/second/delta", rows, 3)
+	s.counted(ctx, t, text, "door_delta", "s3n://"+s.store.Bucket+"/second/delta", rows, 3)
 }
 
 // hudi reads tables that Hudi's own writer has made (formats/testdata) by plugin/hudi. Presto writes none, so they are entered into the metastore by hand, with Hudi's input
@@ -61,5 +65,15 @@ func (s *prestoStage) hudi(ctx context.Context, t *testing.T) {
 		if firstColumn(t, rows) != made.rows {
 			t.Errorf("%s has %d rows, and Presto shows %v", made.name, made.rows, rows)
 		}
+	}
+	made := hudiTables[0]
+	need(t, harness.PutTestTable(ctx, s.store.Client(), s.store.Bucket, "second/"+made.name, made.name))
+	text := "SELECT count(*), sum(v), max(ts), max(id), min(_hoodie_commit_time) FROM ${database}.${schema}." + made.name
+	want, _ := s.rows(ctx, t, text, "stock_hudi", "s3_hudi")
+	for scheme, catalog := range map[string]string{"s3a": "hudi", "s3n": "door_hudi"} {
+		_, err := s.presto.Query(ctx, "CREATE SCHEMA stock."+scheme+"_second")
+		need(t, err)
+		need(t, harness.EnterHudiTable(s.meta, "here/hudi", scheme+"_second/"+made.name, scheme+"://"+s.store.Bucket+"/second/"+made.name))
+		s.counted(ctx, t, text, catalog, scheme+"_second", want, 4) // whether .hoodie is a file, and listings of it and of two partitions
 	}
 }

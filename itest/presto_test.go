@@ -26,7 +26,8 @@ const prestoDeadline = 15 * time.Minute
 // prestoStage is a Presto with tables on local disk (schema here) and on S3, behind a measuring proxy. The catalog stock is Presto's own;
 // alio is the same with the bridge, over a sidecar that reads through the same proxy; carrying is that with the connector alio-hive. For each query there is a copy of the tables, so that
 // nothing of it is cached anywhere before. Presto keeps one file system for each scheme and bucket, whatever catalog has made it, so
-// stock reads a copy by s3 (schema s3_<query>) and alio reads the same by s3a (s3a_<query>).
+// stock reads a copy by s3 (schema s3_<query>) and alio reads the same by s3a (s3a_<query>); Delta and Hudi tables are read by s3n, too: by Presto's own file system, through
+// the sidecar's S3 door.
 type prestoStage struct {
 	store  *harness.S3Server
 	hdfs   *harness.HDFS
@@ -47,7 +48,7 @@ const prestoFreshness = `freshness:
   rules:
     - {path: "lake/plain/**", answers: [object], max_age: 4s}
     - {path: "lake/now/**", answers: [object], max_age: 0s}
-`
+` + secondRules
 
 // prestoParts fetches what a Presto with these plugins is made of, which on a new machine may take longer than a test may, and builds the bridge.
 func prestoParts(t *testing.T, plugins ...string) (jar string) {
@@ -119,10 +120,12 @@ func (s *prestoStage) catalogs(t *testing.T) map[string]map[string]string {
 	all["carrying"] = prestoConnector(all["alio"], "alio-hive")
 	for _, connector := range []string{"delta", "hudi"} {
 		all["stock_"+connector] = prestoConnector(stock, connector)
-		through(connector, connector, nil)
+		through(connector, connector, map[string]string{"alio.metadata": "true"})
+		all["door_"+connector] = prestoConnector(harness.PrestoHiveCatalog(s.meta, s.alio.Door, s.alio.AccessKey, s.alio.SecretKey), connector)
 	}
 	// Hudi's library copies Hadoop's configuration, which by default is a view in 0.287 that it sees nothing in: "No FileSystem for scheme: s3". The bridge's is none.
 	all["stock_hudi"]["hive.copy-on-first-write-configuration-enabled"] = "false"
+	all["door_hudi"]["hive.copy-on-first-write-configuration-enabled"] = "false"
 	// Presto keeps one file system of local files for all catalogs of a user: with impersonation this one's user is the query's, and the others' the process's.
 	through("local", "hive-hadoop2", map[string]string{"fs.file.impl": "io.alio.presto.AlioFileSystem", "alio.local.ms": "2000"}) // and other settings have a client of their own
 	all["local"]["hive.hdfs.impersonation.enabled"] = "true"

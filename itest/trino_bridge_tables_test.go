@@ -126,15 +126,19 @@ func (s *bridgeStage) hudi(ctx context.Context, t *testing.T) {
 
 // enterHudi puts a table of Hudi's own writer into the store and enters it into the metastore: Trino writes none, so as a Hive table, whose entry gets Hudi's input format.
 func (s *bridgeStage) enterHudi(ctx context.Context, t *testing.T, name string) {
+	s.enterHudiAs(ctx, t, name, name, "hudi/"+name)
+}
+
+// enterHudiAs gives the table another name, and another folder.
+func (s *bridgeStage) enterHudiAs(ctx context.Context, t *testing.T, name, as, location string) {
 	t.Helper()
-	location := "hudi/" + name
 	need(t, harness.PutTestTable(ctx, s.s3.Client(), s.s3.Bucket, location, name))
 	s.rows(ctx, t, "hive", fmt.Sprintf("CREATE TABLE ${database}.${schema}.%s (%s, p varchar) WITH (format = 'PARQUET', partitioned_by = ARRAY['p'], external_location = 's3://%s/%s')",
-		name, hudiColumns, s.s3.Bucket, location))
+		as, hudiColumns, s.s3.Bucket, location))
 	for _, part := range []string{"p0", "p1"} {
-		s.rows(ctx, t, "hive", fmt.Sprintf("CALL ${database}.system.register_partition('${schema}', '%s', ARRAY['p'], ARRAY['%s'], 's3://%s/%s/%s')", name, part, s.s3.Bucket, location, part))
+		s.rows(ctx, t, "hive", fmt.Sprintf("CALL ${database}.system.register_partition('${schema}', '%s', ARRAY['p'], ARRAY['%s'], 's3://%s/%s/%s')", as, part, s.s3.Bucket, location, part))
 	}
-	entry := filepath.Join(s.trino.Dir, "localfs", "metastore", "tiny", name, ".trinoSchema")
+	entry := filepath.Join(s.trino.Dir, "localfs", "metastore", "tiny", as, ".trinoSchema")
 	b, err := os.ReadFile(entry)
 	need(t, err)
 	var table map[string]any

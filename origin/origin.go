@@ -96,8 +96,11 @@ type ListRequest struct {
 	Prefix     string
 	Delimiter  string // "" lists every object below Prefix; "/" folds deeper ones into CommonPrefixes
 	StartAfter string // list paths greater than this; ignored when Token is set
-	Token      string // Listing.NextToken of the page before
-	MaxKeys    int    // at most this many objects and common prefixes; 0: the origin's default (1000 on S3)
+	// Folded says that StartAfter is a common prefix which the page before ended with, so that nothing below it is wanted. An origin need not know of it: who asks
+	// drops what is listed again.
+	Folded  bool
+	Token   string // Listing.NextToken of the page before
+	MaxKeys int    // at most this many objects and common prefixes; 0: the origin's default (1000 on S3)
 	// RestoreStatus asks where the restoration of archived objects stands. Trino asks it of every listing, to leave out what cannot
 	// be read. Origins that archive nothing leave Entry.Restore nil.
 	RestoreStatus bool

@@ -10,25 +10,36 @@ import (
 	"github.com/alio-lake/alio/sidecar/freshness"
 )
 
-// List answers one page of a listing. Whatever its age may be, a listing that travels confirms the version of every object it names.
+// List answers one page of a listing. Whatever its age may be, a listing that travels confirms the version of every object it names, and where its age may be above 0,
+// it answers other questions about its folder (folders.go).
 func (s *Sidecar) List(ctx context.Context, mount string, req origin.ListRequest) (origin.Listing, error) {
-	o, err := s.mount(mount)
+	m, err := s.mount(mount)
 	if err != nil {
 		return origin.Listing{}, err
 	}
+	req = resume(req)
 	maxAge := s.rules().MaxAge(mount, req.Prefix, freshness.Listing)
-	a, asked, err := s.lists.Get(ctx, o.listKey(req), func(freshness.Answer[origin.Listing]) time.Duration { return maxAge },
+	if l, ok := s.listWhole(ctx, m, req, maxAge); ok {
+		s.metrics.listed(false)
+		return l, nil
+	}
+	a, asked, err := s.list(ctx, m, req, maxAge)
+	s.metrics.listed(asked)
+	return dropPast(req, a.Value), err
+}
+
+// list gets one page of an origin's, as it was asked for.
+func (s *Sidecar) list(ctx context.Context, m *mounted, req origin.ListRequest, maxAge time.Duration) (freshness.Answer[origin.Listing], bool, error) {
+	return s.lists.Get(ctx, m.listKey(req), func(freshness.Answer[origin.Listing]) time.Duration { return maxAge },
 		func(ctx context.Context) (origin.Listing, error) {
 			sent := time.Now()
-			l, err := o.List(ctx, req)
+			l, err := m.List(ctx, req)
 			if err == nil {
-				s.confirmAll(o, l, sent)
-				s.ahead.listed(o, &l)
+				s.confirmAll(m, l, sent)
+				s.ahead.listed(m, &l)
 			}
 			return l, err
 		})
-	s.metrics.listed(asked)
-	return a.Value, err
 }
 
 func (s *Sidecar) confirmAll(m *mounted, l origin.Listing, sent time.Time) {

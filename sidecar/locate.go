@@ -49,8 +49,12 @@ func (s *Sidecar) LocateWhole(ctx context.Context, mount, path, etag string, who
 		return Located{}, err
 	}
 	r := &reading{s: s, mount: mount, origin: o, req: req, key: key, look: true}
+	fresh := s.maxAge(mount, path, etag, false, (*origin.Object).Unfinished)
+	if err := s.absent(ctx, mount, o, path, fresh); err != nil {
+		return Located{}, err
+	}
 	var mine handover
-	a, _, err := s.objects.Get(ctx, r.key, s.maxAge(mount, path, etag, false, (*origin.Object).Unfinished),
+	a, _, err := s.objects.Get(ctx, r.key, fresh,
 		func(ctx context.Context) (origin.Object, error) { return r.ask(ctx, &mine) })
 	mine.take().release() // the pages are in the cache
 	if err != nil {

@@ -29,6 +29,7 @@ type metrics struct {
 	runBytes       prometheus.Counter
 	confirmations  *prometheus.CounterVec
 	listings       *prometheus.CounterVec
+	folders        *prometheus.CounterVec
 	layouts        *prometheus.CounterVec
 	versionChanges prometheus.Counter
 	forwards       prometheus.Counter
@@ -48,12 +49,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return v
 	}
 	m := &metrics{
-		requested:      counter("alio_read_requested_bytes_total", "Bytes that readers asked for, clamped to the objects."),
-		servedBytes:    vec("alio_read_served_bytes_total", "Bytes served, by where they came from.", "source", fromMemory, fromDisk, fromOrigin),
-		runs:           counter("alio_read_first_reads_total", "Origin reads of objects whose version or layout was not known."),
-		runBytes:       counter("alio_read_first_read_bytes_total", "Bytes that first reads fetched from the origin."),
-		confirmations:  vec("alio_freshness_confirmations_total", "Confirmations of object versions, by who gave them.", "by", byEngine, byListing, byRead, byStat),
-		listings:       vec("alio_freshness_listings_total", "Listings answered, by whether the origin was asked or an answer was shared.", "answer", "asked", "shared"),
+		requested:     counter("alio_read_requested_bytes_total", "Bytes that readers asked for, clamped to the objects."),
+		servedBytes:   vec("alio_read_served_bytes_total", "Bytes served, by where they came from.", "source", fromMemory, fromDisk, fromOrigin),
+		runs:          counter("alio_read_first_reads_total", "Origin reads of objects whose version or layout was not known."),
+		runBytes:      counter("alio_read_first_read_bytes_total", "Bytes that first reads fetched from the origin."),
+		confirmations: vec("alio_freshness_confirmations_total", "Confirmations of object versions, by who gave them.", "by", byEngine, byListing, byRead, byStat),
+		listings:      vec("alio_freshness_listings_total", "Listings answered, by whether the origin was asked or an answer was shared.", "answer", "asked", "shared"),
+		folders: vec("alio_freshness_folder_answers_total", "Questions that were answered from a listing of the folder, which had been made for another one.", "answer",
+			"listing", "not_found"),
 		layouts:        vec("alio_layouts_total", "Layouts derived, by outcome; a corrupt footer falls back to the grid.", "outcome", "parquet", "orc", "grid", "corrupt"),
 		versionChanges: counter("alio_read_version_changes_total", "Reads that found the object changed at the origin and started again."),
 		forwards:       counter("alio_forwarded_requests_total", "Requests sent on to the origin as they were."),
@@ -70,6 +73,8 @@ func (m *metrics) served(source string, n int64) {
 func (m *metrics) confirmed(by string, n int) {
 	m.confirmations.WithLabelValues(by).Add(float64(n))
 }
+
+func (m *metrics) fromFolder(answer string) { m.folders.WithLabelValues(answer).Inc() }
 
 func (m *metrics) derived(outcome string) { m.layouts.WithLabelValues(outcome).Inc() }
 

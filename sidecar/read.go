@@ -20,7 +20,11 @@ func (s *Sidecar) Stat(ctx context.Context, mount, path string) (origin.Object, 
 	if err != nil {
 		return origin.Object{}, err
 	}
-	a, _, err := s.objects.Get(ctx, o.key(path), s.maxAge(mount, path, "", true, nil),
+	fresh := s.maxAge(mount, path, "", true, nil)
+	if err := s.absent(ctx, mount, o, path, fresh); err != nil {
+		return origin.Object{}, err
+	}
+	a, _, err := s.objects.Get(ctx, o.key(path), fresh,
 		func(ctx context.Context) (origin.Object, error) {
 			s.metrics.confirmed(byStat, 1)
 			return o.Stat(ctx, path)
@@ -89,7 +93,11 @@ type reading struct {
 
 func (r *reading) open(ctx context.Context) (origin.Content, error) {
 	var mine handover
-	a, asked, err := r.s.objects.Get(ctx, r.key, r.s.maxAge(r.mount, r.req.Path, r.req.ETag, r.whole(), r.moves),
+	fresh := r.s.maxAge(r.mount, r.req.Path, r.req.ETag, r.whole(), r.moves)
+	if err := r.s.absent(ctx, r.mount, r.origin, r.req.Path, fresh); err != nil {
+		return origin.Content{}, err
+	}
+	a, asked, err := r.s.objects.Get(ctx, r.key, fresh,
 		func(ctx context.Context) (origin.Object, error) { return r.ask(ctx, &mine) })
 	first := mine.take()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/alio-lake/alio/origin"
 )
@@ -105,6 +106,7 @@ func parseMaxKeys(q query) (int, error) {
 // after the marker is dropped, and an empty page that is not the last is skipped, since its successor could not be named.
 func (x *exchange) listPage(l *listing) (origin.Listing, error) {
 	req := origin.ListRequest{Prefix: l.prefix, Delimiter: l.delimiter, StartAfter: l.after, Token: l.token, MaxKeys: l.maxKeys, RestoreStatus: l.restore}
+	req.Folded = !l.v2 && l.delimiter != "" && len(l.after) > len(l.prefix) && strings.HasPrefix(l.after, l.prefix) && strings.HasSuffix(l.after, l.delimiter)
 	for {
 		page, err := x.h.backend.List(x.r.Context(), l.mount, req)
 		if err != nil || l.v2 {

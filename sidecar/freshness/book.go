@@ -104,7 +104,7 @@ func (b *Book[T]) Get(ctx context.Context, key string, maxAge func(Answer[T]) ti
 	for looked := b.opts.Store == nil; ; {
 		b.mu.Lock()
 		a, ok := b.peekLocked(key)
-		if ok && young(a, arrived, maxAge) {
+		if ok && Young(a, arrived, maxAge) {
 			b.mu.Unlock()
 			return a, false, a.Err
 		}
@@ -128,7 +128,7 @@ func (b *Book[T]) Get(ctx context.Context, key string, maxAge func(Answer[T]) ti
 		switch a := c.answer; {
 		case !joined, !a.Sent.Before(arrived):
 			return a, !joined, a.Err
-		case b.isAnswer(a.Err) && young(a, arrived, maxAge):
+		case b.isAnswer(a.Err) && Young(a, arrived, maxAge):
 			return a, false, a.Err
 		}
 	}
@@ -187,7 +187,8 @@ func (b *Book[T]) isAnswer(err error) bool {
 	return err == nil || (b.opts.Keep != nil && b.opts.Keep(err))
 }
 
-func young[T any](a Answer[T], arrived time.Time, maxAge func(Answer[T]) time.Duration) bool {
+// Young tells whether an answer may be given to a reader who came at a time.
+func Young[T any](a Answer[T], arrived time.Time, maxAge func(Answer[T]) time.Duration) bool {
 	switch age := maxAge(a); {
 	case age == Forever:
 		return true

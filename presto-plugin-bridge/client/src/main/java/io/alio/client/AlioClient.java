@@ -330,6 +330,19 @@ public final class AlioClient implements AutoCloseable {
         }
     }
 
+    /** Whether an object is there, and at which version; empty if the sidecar cannot tell: ask your own file system. */
+    public Optional<Presence> presence(String mount, String path) {
+        try {
+            Replies.ObjectInfo o = Replies.parseStat(control.call("Stat", Requests.stat(mount, path), control.origin));
+            return o == null ? Optional.empty() : Optional.of(Presence.of(object(mount, o)));
+        } catch (Failure e) {
+            return e.reason() == Unavailable.NOT_FOUND ? Optional.of(Presence.ABSENT) : Optional.empty();
+        } catch (ProtocolException e) {
+            senseless(e);
+            return Optional.empty();
+        }
+    }
+
     private static AlioObject object(String mount, Replies.ObjectInfo o) {
         return new AlioObject(mount, o.path, o.version, o.etag, o.size, o.modifiedMillis);
     }

@@ -25,4 +25,10 @@ public interface BridgeMXBean {
 
     /** Reads of those that the engine's own file system has made. */
     long getBypassedReads();
+
+    /** With alio.metadata: questions about which objects there are that the sidecar has answered. */
+    long getNamesAnswered();
+
+    /** Those that it could not answer, so that the store was asked. */
+    long getNamesBypassed();
 }

@@ -12,6 +12,8 @@ final class Counters implements BridgeMXBean {
     final LongAdder readBytes = new LongAdder();
     final LongAdder bypassedBytes = new LongAdder();
     final LongAdder bypassedReads = new LongAdder();
+    final LongAdder namesAnswered = new LongAdder();
+    final LongAdder namesBypassed = new LongAdder();
 
     @Override
     public long getOpenedFiles() {
@@ -51,5 +53,15 @@ final class Counters implements BridgeMXBean {
     @Override
     public long getBypassedReads() {
         return bypassedReads.sum();
+    }
+
+    @Override
+    public long getNamesAnswered() {
+        return namesAnswered.sum();
+    }
+
+    @Override
+    public long getNamesBypassed() {
+        return namesBypassed.sum();
     }
 }

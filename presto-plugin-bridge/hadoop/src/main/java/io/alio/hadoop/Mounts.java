@@ -79,12 +79,14 @@ final class Mounts {
 
     /** Where a file lies; null: in no mount. A folder's name, with a slash at its end, names no file. */
     Place find(URI file) {
-        String scheme = family(file.getScheme());
         String authority = file.getAuthority() == null ? "" : file.getAuthority();
         String path = file.getPath();
-        if (path == null || path.isEmpty() || path.endsWith("/")) {
-            return null;
-        }
+        return path == null || path.isEmpty() || path.endsWith("/") ? null : place(file.getScheme(), authority, path);
+    }
+
+    /** Where a name lies, a folder's too; null: in no mount. */
+    Place place(String uriScheme, String authority, String path) {
+        String scheme = family(uriScheme);
         for (Mount m : all) {
             String within = m.within(scheme, authority, path);
             if (within != null) {
@@ -92,7 +94,7 @@ final class Mounts {
             }
         }
         boolean store = scheme.equals("s3") || scheme.equals("gs");
-        String bucket = file.getHost() == null ? authority.replaceFirst("^.*@", "") : file.getHost();
+        String bucket = authority.replaceFirst("^.*@", "").replaceFirst(":[0-9]*$", "");
         return store && !bucket.isEmpty() ? new Place(bucket, path.substring(1)) : null;
     }
 

@@ -29,6 +29,7 @@ final class Settings {
     private final Fill fill;
     private final AlioOptions.Guard guard;
     private final boolean mapping;
+    private final boolean metadata;
     private final long controlMillis;
     private final long localMillis;
     private final Mounts mounts;
@@ -43,6 +44,7 @@ final class Settings {
         fill = one("alio.fill", Fill.AUTO);
         guard = one("alio.guard", AlioOptions.Guard.COLD);
         mapping = flag("alio.mapping", false);
+        metadata = flag("alio.metadata", false);
         controlMillis = number("alio.control.ms", 20);
         localMillis = number("alio.local.ms", 250);
         mounts = mounts(text("alio.mounts", ""));
@@ -145,6 +147,11 @@ final class Settings {
 
     boolean mapping() {
         return mapping;
+    }
+
+    /** Whether the sidecar is asked which objects there are. */
+    boolean metadata() {
+        return metadata;
     }
 
     long controlMillis() {

@@ -6,6 +6,7 @@ import com.facebook.presto.hive.s3.HiveS3Config;
 import com.facebook.presto.hive.s3.PrestoS3ConfigurationUpdater;
 import com.facebook.presto.hive.s3.PrestoS3FileSystem;
 import io.alio.hadoop.Known;
+import io.alio.hadoop.Names;
 import io.alio.hadoop.Opener;
 import java.io.IOException;
 import java.lang.reflect.Field;
@@ -44,7 +45,8 @@ public class AlioS3FileSystem extends PrestoS3FileSystem {
         setConf(copy(conf));
         boolean encrypts = settings.getS3EncryptionMaterialsProvider() != null || settings.getS3KmsKeyId() != null;
         if (!encrypts && uri.getUserInfo() == null) { // else only the engine can decrypt, or only the location's own credentials may read
-            versions = seeVersions();
+            Names names = settings.isSkipGlacierObjects() ? null : Names.of(conf::get); // of storage classes the sidecar says nothing
+            versions = seeVersions(names == null ? null : new S3Names(names));
             opener = Opener.of(conf::get);
         }
     }
@@ -81,11 +83,11 @@ public class AlioS3FileSystem extends PrestoS3FileSystem {
     }
 
     /** Puts itself between Presto's file system and its S3 client, to hold reads past the sidecar to one version. */
-    private S3Versions seeVersions() throws IOException {
+    private S3Versions seeVersions(S3Names names) throws IOException {
         try {
             Field s3 = PrestoS3FileSystem.class.getDeclaredField("s3");
             s3.setAccessible(true);
-            S3Versions v = new S3Versions((AmazonS3) s3.get(this));
+            S3Versions v = new S3Versions((AmazonS3) s3.get(this), names);
             s3.set(this, v.client());
             return v;
         } catch (ReflectiveOperationException | RuntimeException e) {

@@ -47,7 +47,7 @@ class S3VersionsTest {
         o.setObjectContent(new ByteArrayInputStream(new byte[7]));
         return o;
     });
-    private final S3Versions versions = new S3Versions(store);
+    private final S3Versions versions = new S3Versions(store, null);
 
     private void get() {
         versions.client().getObject(new GetObjectRequest("lake", "t/part-0"));

@@ -1,0 +1,313 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alio-lake/alio/formats"
+	"github.com/alio-lake/alio/origin"
+	"github.com/alio-lake/alio/sidecar/freshness"
+)
+
+// Engines ask about a table's folder in many ways: whether it is there (as an object, as one with a slash, by a listing of one name), what is in it, what comes after a
+// name, whether this or that file is in it yet. Where a rule gives listings and not-found an age, one listing of the folder answers them all for that long: those that come
+// by chance are used, and where questions come again, the folder is listed instead of asking each of them anew. At 0, the default, nothing here happens.
+
+// folderKeys is how many names a listing of a folder asks for; a folder of more is listed as clients ask.
+const folderKeys = 1000
+
+// bigFor is for how long a folder that did not fit into one page is left alone.
+const bigFor = 5 * time.Minute
+
+// maxAncestors is how many folders above a path are looked at for a listing that answers.
+const maxAncestors = 16
+
+// folderOfKey is the folder that a path or prefix lies in, with its slash; "" for the mount's own. A path that ends with a slash lies in the folder of that name.
+func folderOfKey(path string) string { return path[:strings.LastIndexByte(path, '/')+1] }
+
+// folderRequest asks for all that lies directly in a folder.
+func folderRequest(folder string, restore bool) origin.ListRequest {
+	return origin.ListRequest{Prefix: folder, Delimiter: "/", MaxKeys: folderKeys, RestoreStatus: restore}
+}
+
+// whole finds a listing of a folder, or of one above it, that was sent for no earlier than a time and for which use is true.
+func (s *Sidecar) whole(m *mounted, folder string, restore bool, since time.Time, use func(freshness.Answer[origin.Listing], origin.ListRequest) bool) bool {
+	for range maxAncestors {
+		for _, delimiter := range []string{"/", ""} {
+			for _, withRestore := range []bool{true, false} {
+				if restore && !withRestore {
+					continue
+				}
+				req := folderRequest(folder, withRestore)
+				req.Delimiter = delimiter
+				a, ok := s.lists.Peek(m.listKey(req))
+				if ok && a.Err == nil && !a.Sent.Before(since) && use(a, req) {
+					return true
+				}
+			}
+		}
+		if folder == "" {
+			return false
+		}
+		folder = folderOfKey(strings.TrimSuffix(folder, "/"))
+	}
+	return false
+}
+
+// listWhole answers a listing from one of its folder that is young enough, and lists the folder if it may be worth it. False: neither tells.
+func (s *Sidecar) listWhole(ctx context.Context, m *mounted, req origin.ListRequest, maxAge time.Duration) (out origin.Listing, ok bool) {
+	if maxAge <= 0 || req.Token != "" || req.Delimiter != "" && req.Delimiter != "/" {
+		return out, false
+	}
+	now, folder := time.Now(), folderOfKey(req.Prefix)
+	found := s.whole(m, folder, req.RestoreStatus, before(now, maxAge), func(a freshness.Answer[origin.Listing], asked origin.ListRequest) bool {
+		out, ok = narrow(&a.Value, asked, req)
+		return ok
+	})
+	if found {
+		s.metrics.fromFolder("listing")
+		return out, true
+	}
+	all := folderRequest(folder, req.RestoreStatus)
+	if req.Delimiter == "" || req.Prefix != folder || m.listKey(all) == m.listKey(req) || s.isBig(m, all, now) {
+		return out, false
+	}
+	l, _, err := s.list(ctx, m, all, maxAge)
+	if err != nil {
+		return out, false
+	}
+	return narrow(&l.Value, all, req)
+}
+
+// isBig tells whether a folder is known not to fit into one page.
+func (s *Sidecar) isBig(m *mounted, all origin.ListRequest, now time.Time) bool {
+	a, ok := s.lists.Peek(m.listKey(all))
+	return ok && a.Err == nil && a.Value.NextToken != "" && now.Sub(a.Sent) < bigFor
+}
+
+// before is maxAge before now, or the beginning of time.
+func before(now time.Time, maxAge time.Duration) time.Time {
+	if maxAge == freshness.Forever {
+		return time.Time{}
+	}
+	return now.Add(-maxAge)
+}
+
+// absent tells, with an error of kind origin.ErrNotFound, that a listing which is young enough for that says that a path names nothing. fresh is as in Book.Get. Where
+// the path was asked about before, and its last answer is too old, its folder is listed if that spares other questions.
+func (s *Sidecar) absent(ctx context.Context, mount string, m *mounted, path string, fresh func(freshness.Answer[origin.Object]) time.Duration) error {
+	missing := s.rules().MaxAge(mount, path, freshness.NotFound)
+	if missing <= 0 {
+		return nil
+	}
+	now := time.Now()
+	known, ok := s.objects.Peek(m.key(path))
+	if ok && freshness.Young(known, now, fresh) {
+		return nil // the book has an answer
+	}
+	gone := func(a freshness.Answer[origin.Listing], asked origin.ListRequest) bool {
+		if ok && known.Err == nil && known.Sent.After(a.Sent) {
+			return false // it was there later than that
+		}
+		there, tells := contains(&a.Value, asked, path)
+		return tells && !there
+	}
+	if s.whole(m, folderOfKey(path), false, before(now, missing), gone) {
+		s.metrics.fromFolder("not_found")
+		return absentError(path)
+	}
+	if !ok || !worthListing(path) || known.Err == nil && fresh(freshness.Answer[origin.Object]{Value: known.Value, Sent: now}) <= 0 {
+		return nil
+	}
+	all := folderRequest(folderOfKey(path), false)
+	age := min(missing, s.rules().MaxAge(mount, all.Prefix, freshness.Listing))
+	if age <= 0 || s.isBig(m, all, now) {
+		return nil
+	}
+	l, _, err := s.list(ctx, m, all, age)
+	if err != nil || !gone(l, all) {
+		return nil
+	}
+	s.metrics.fromFolder("not_found")
+	return absentError(path)
+}
+
+func absentError(path string) error {
+	return origin.NewError(origin.ErrNotFound, "stat", path, errors.New("its folder's listing does not name it"))
+}
+
+// worthListing tells whether other questions about a path's folder are likely to follow: it is one of a table's metadata, or the path is a folder itself.
+func worthListing(path string) bool {
+	if strings.HasSuffix(path, "/") {
+		return true
+	}
+	f := formats.Identify(path)
+	return f.Format != formats.NoFormat && formats.Metadata(uint8(f.Class))
+}
+
+// ends tells how far a page speaks: of names up to it; all is true where it is the last page.
+func ends(page *origin.Listing) (last string, all bool) {
+	if page.NextToken == "" {
+		return "", true
+	}
+	if n := len(page.Entries); n > 0 {
+		last = page.Entries[n-1].Path
+	}
+	if n := len(page.CommonPrefixes); n > 0 {
+		last = max(last, page.CommonPrefixes[n-1])
+	}
+	return last, false
+}
+
+// contains says whether a path is among what the first page of a listing names. tells is false where the page does not say.
+func contains(page *origin.Listing, asked origin.ListRequest, path string) (there, tells bool) {
+	if !strings.HasPrefix(path, asked.Prefix) {
+		return false, false
+	}
+	name, folded := nameIn(asked, path)
+	if last, all := ends(page); !all && name > last {
+		return false, false
+	}
+	if folded {
+		_, is := slices.BinarySearch(page.CommonPrefixes, name)
+		return false, !is // what is below a common prefix is not told; and below none there is nothing
+	}
+	_, there = slices.BinarySearchFunc(page.Entries, path, func(e origin.Entry, p string) int { return strings.Compare(e.Path, p) })
+	return there, true
+}
+
+// nameIn is what a path is listed as.
+func nameIn(asked origin.ListRequest, path string) (name string, folded bool) {
+	if asked.Delimiter != "" {
+		if i := strings.Index(path[len(asked.Prefix):], asked.Delimiter); i >= 0 {
+			return path[:len(asked.Prefix)+i+len(asked.Delimiter)], true
+		}
+	}
+	return path, false
+}
+
+// narrow answers a listing from the first page of one of a folder that it lies in; false where that does not tell.
+func narrow(page *origin.Listing, asked, want origin.ListRequest) (out origin.Listing, ok bool) {
+	if !strings.HasPrefix(want.Prefix, asked.Prefix) {
+		return out, false
+	}
+	if name, folded := nameIn(asked, want.Prefix); folded { // it is below a common prefix, or below nothing
+		last, all := ends(page)
+		_, is := slices.BinarySearch(page.CommonPrefixes, name)
+		return out, !is && (all || name <= last)
+	}
+	n := narrowed{asked: asked, want: want, left: want.MaxKeys}
+	if n.left <= 0 {
+		n.left = folderKeys
+	}
+	entries, prefixes := page.Entries, page.CommonPrefixes
+	for len(entries)+len(prefixes) > 0 {
+		next := true
+		if len(prefixes) == 0 || len(entries) > 0 && entries[0].Path < prefixes[0] {
+			next = n.entry(&entries[0])
+			entries = entries[1:]
+		} else {
+			next = n.prefix(prefixes[0])
+			prefixes = prefixes[1:]
+		}
+		if !next {
+			return n.out, !n.unknown
+		}
+	}
+	_, all := ends(page)
+	return n.out, all // else what follows is not known
+}
+
+// narrowed is a listing that is made from another one, name by name, in their order.
+type narrowed struct {
+	asked, want origin.ListRequest
+	out         origin.Listing
+	left        int
+	last        string // the name that was taken last
+	unknown     bool   // the other one does not tell
+}
+
+// entry takes an object; false: there is no more to do.
+func (n *narrowed) entry(e *origin.Entry) bool {
+	if !strings.HasPrefix(e.Path, n.want.Prefix) {
+		return n.passed(e.Path)
+	}
+	name, folded := nameIn(n.want, e.Path)
+	if e.Path <= n.want.StartAfter && n.want.StartAfter != "" || n.isPast(name, folded) || folded && name == n.last {
+		return true
+	}
+	if !n.take(name) {
+		return false
+	}
+	if folded {
+		n.out.CommonPrefixes = append(n.out.CommonPrefixes, name)
+	} else {
+		n.out.Entries = append(n.out.Entries, *e)
+	}
+	return true
+}
+
+// prefix takes a common prefix of the other listing, which has the delimiter "/".
+func (n *narrowed) prefix(name string) bool {
+	if !strings.HasPrefix(name, n.want.Prefix) {
+		return n.passed(name)
+	}
+	switch after := n.want.StartAfter; {
+	case n.want.Delimiter == "": // what is below it would have to be listed
+		n.unknown = true
+		return false
+	case n.isPast(name, true), name < after && !strings.HasPrefix(after, name):
+		return true
+	case strings.HasPrefix(after, name): // whether anything below it is greater is not told
+		n.unknown = true
+		return false
+	}
+	if !n.take(name) {
+		return false
+	}
+	n.out.CommonPrefixes = append(n.out.CommonPrefixes, name)
+	return true
+}
+
+// isPast tells whether a common prefix has been listed by the page before.
+func (n *narrowed) isPast(name string, folded bool) bool {
+	return folded && n.want.Folded && name == n.want.StartAfter
+}
+
+// passed tells whether a name that has not the wanted prefix comes before those that have.
+func (n *narrowed) passed(name string) bool { return name < n.want.Prefix }
+
+// take counts a name; false: the page is full, and ends with a token of the sidecar's own.
+func (n *narrowed) take(name string) bool {
+	if n.left == 0 {
+		n.out.NextToken = ownToken + n.last
+		return false
+	}
+	n.left--
+	n.last = name
+	return true
+}
+
+// ownToken begins the tokens of pages that the sidecar has made; a name follows, a common prefix if it ends with the delimiter. No origin's begins so.
+const ownToken = "\x00after\x00"
+
+// resume turns a token of the sidecar's own into what an origin understands.
+func resume(req origin.ListRequest) origin.ListRequest {
+	name, own := strings.CutPrefix(req.Token, ownToken)
+	if own {
+		req.Token, req.StartAfter = "", name
+		req.Folded = req.Delimiter != "" && len(name) > len(req.Prefix) && strings.HasPrefix(name, req.Prefix) && strings.HasSuffix(name, req.Delimiter)
+	}
+	return req
+}
+
+// dropPast takes away a common prefix that the page before has listed: an origin need not know of ListRequest.Folded.
+func dropPast(req origin.ListRequest, l origin.Listing) origin.Listing {
+	if req.Folded && len(l.CommonPrefixes) > 0 && l.CommonPrefixes[0] == req.StartAfter {
+		l.CommonPrefixes = l.CommonPrefixes[1:]
+	}
+	return l
+}
