@@ -17,16 +17,7 @@ func (s *Sidecar) List(ctx context.Context, mount string, req origin.ListRequest
 		return origin.Listing{}, err
 	}
 	maxAge := s.rules().MaxAge(mount, req.Prefix, freshness.Listing)
-	a, asked, err := s.lists.Get(ctx, o.listKey(req), func(freshness.Answer[origin.Listing]) time.Duration { return maxAge },
-		func(ctx context.Context) (origin.Listing, error) {
-			sent := time.Now()
-			l, err := o.List(ctx, req)
-			if err == nil {
-				s.confirmAll(o, l, sent)
-				s.ahead.listed(o, &l)
-			}
-			return l, err
-		})
+	a, asked, err := s.lists.GetDated(ctx, o.listKey(req), func(freshness.Answer[origin.Listing]) time.Duration { return maxAge }, s.presentList(o, req, maxAge))
 	s.metrics.listed(asked)
 	return a.Value, err
 }

@@ -9,6 +9,7 @@ import (
 const (
 	byEngine  = "engine"
 	byListing = "listing"
+	byPeer    = "peer"
 	byRead    = "read"
 	byStat    = "stat"
 )
@@ -52,7 +53,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		servedBytes:    vec("alio_read_served_bytes_total", "Bytes served, by where they came from.", "source", fromMemory, fromDisk, fromOrigin),
 		runs:           counter("alio_read_first_reads_total", "Origin reads of objects whose version or layout was not known."),
 		runBytes:       counter("alio_read_first_read_bytes_total", "Bytes that first reads fetched from the origin."),
-		confirmations:  vec("alio_freshness_confirmations_total", "Confirmations of object versions, by who gave them.", "by", byEngine, byListing, byRead, byStat),
+		confirmations:  vec("alio_freshness_confirmations_total", "Confirmations of object versions, by who gave them.", "by", byEngine, byListing, byPeer, byRead, byStat),
 		listings:       vec("alio_freshness_listings_total", "Listings answered, by whether the origin was asked or an answer was shared.", "answer", "asked", "shared"),
 		layouts:        vec("alio_layouts_total", "Layouts derived, by outcome; a corrupt footer falls back to the grid.", "outcome", "parquet", "orc", "grid", "corrupt"),
 		versionChanges: counter("alio_read_version_changes_total", "Reads that found the object changed at the origin and started again."),

@@ -20,11 +20,11 @@ func (s *Sidecar) Stat(ctx context.Context, mount, path string) (origin.Object, 
 	if err != nil {
 		return origin.Object{}, err
 	}
-	a, _, err := s.objects.Get(ctx, o.key(path), s.maxAge(mount, path, "", true, nil),
-		func(ctx context.Context) (origin.Object, error) {
-			s.metrics.confirmed(byStat, 1)
-			return o.Stat(ctx, path)
-		})
+	maxAge := s.maxAge(mount, path, "", true, nil)
+	a, _, err := s.objects.GetDated(ctx, o.key(path), maxAge, s.present(o, path, maxAge, func(ctx context.Context) (origin.Object, error) {
+		s.metrics.confirmed(byStat, 1)
+		return o.Stat(ctx, path)
+	}))
 	return a.Value, err
 }
 
@@ -89,8 +89,9 @@ type reading struct {
 
 func (r *reading) open(ctx context.Context) (origin.Content, error) {
 	var mine handover
-	a, asked, err := r.s.objects.Get(ctx, r.key, r.s.maxAge(r.mount, r.req.Path, r.req.ETag, r.whole(), r.moves),
-		func(ctx context.Context) (origin.Object, error) { return r.ask(ctx, &mine) })
+	maxAge := r.s.maxAge(r.mount, r.req.Path, r.req.ETag, r.whole(), r.moves)
+	a, asked, err := r.s.objects.GetDated(ctx, r.key, maxAge, r.s.present(r.origin, r.req.Path, maxAge,
+		func(ctx context.Context) (origin.Object, error) { return r.ask(ctx, &mine) }))
 	first := mine.take()
 	if err != nil {
 		first.release()
@@ -181,8 +182,8 @@ type source struct {
 	origin *mounted
 }
 
-// Fetch implements cache.Source.
-func (f source) Fetch(ctx context.Context, obj *origin.Object, off, n int64) (io.ReadCloser, error) {
+// fetch asks the origin.
+func (f source) fetch(ctx context.Context, obj *origin.Object, off, n int64) (io.ReadCloser, error) {
 	body, err := f.read(ctx, obj, off, n)
 	if errors.Is(err, origin.ErrVersionChanged) {
 		return f.fetchElsewhere(ctx, obj, off, n, err)
