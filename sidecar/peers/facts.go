@@ -18,6 +18,9 @@ import (
 
 // Object implements sidecar.Peers: it asks whoever owns the path's folder.
 func (p *Peers) Object(ctx context.Context, at sidecar.Place, path string) (a freshness.Answer[origin.Object], ok bool) {
+	if !speakable(path) {
+		return a, false
+	}
 	home, _ := p.home(at.Mount, folderOf(path))
 	p.fact(ctx, "object", home, func(ctx context.Context, client apiv1.PeersClient) error {
 		asked := time.Now()
@@ -40,6 +43,9 @@ func (p *Peers) Object(ctx context.Context, at sidecar.Place, path string) (a fr
 
 // Listing implements sidecar.Peers: it asks whoever owns the folder.
 func (p *Peers) Listing(ctx context.Context, at sidecar.Place, req origin.ListRequest) (a freshness.Answer[origin.Listing], ok bool) {
+	if !speakableListing(req, &a.Value) {
+		return a, false
+	}
 	home, _ := p.home(at.Mount, folderOfPrefix(req.Prefix))
 	p.fact(ctx, "listing", home, func(ctx context.Context, client apiv1.PeersClient) error {
 		asked := time.Now()
@@ -98,7 +104,7 @@ func (p *Peers) fact(ctx context.Context, about string, m *member, ask func(cont
 // Known implements apiv1.PeersServer.
 func (s *Server) Known(_ context.Context, req *apiv1.KnownRequest) (*apiv1.KnownReply, error) {
 	a, ok := s.o.Sidecar.HeardObject(placeOf(req.Place), req.Path)
-	if !ok {
+	if !ok || !speakableObject(&a.Value) {
 		return nil, status.Error(codes.NotFound, "nothing was heard of it")
 	}
 	k := &apiv1.KnownObject{Path: req.Path, Absent: true}
@@ -113,7 +119,7 @@ func (s *Server) Known(_ context.Context, req *apiv1.KnownRequest) (*apiv1.Known
 func (s *Server) KnownList(_ context.Context, req *apiv1.KnownListRequest) (*apiv1.KnownListReply, error) {
 	asked := requestOf(req.Asked)
 	a, ok := s.o.Sidecar.HeardListing(placeOf(req.Place), asked)
-	if !ok {
+	if !ok || !speakableListing(asked, &a.Value) {
 		return nil, status.Error(codes.NotFound, "nothing was heard of it")
 	}
 	k := knownList(asked, &a.Value)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	apiv1 "github.com/alio-lake/alio/api/v1"
 	"github.com/alio-lake/alio/origin"
@@ -24,6 +25,35 @@ func place(p sidecar.Place) *apiv1.Place {
 
 func placeOf(p *apiv1.Place) sidecar.Place {
 	return sidecar.Place{Mount: p.GetMount(), Space: string(p.GetSpace())}
+}
+
+// speakable tells whether texts can be put on the wire: protobuf's are UTF-8. What cannot is not asked for, nor told.
+func speakable(texts ...string) bool {
+	for _, t := range texts {
+		if !utf8.ValidString(t) {
+			return false
+		}
+	}
+	return true
+}
+
+func speakableObject(o *origin.Object) bool {
+	ok := speakable(o.Path, string(o.Version), o.ETag)
+	for _, p := range o.Parts {
+		ok = ok && speakable(p.ID)
+	}
+	for k, v := range o.Attributes {
+		ok = ok && speakable(k, v)
+	}
+	return ok
+}
+
+func speakableListing(req origin.ListRequest, l *origin.Listing) bool {
+	ok := speakable(req.Prefix, req.Delimiter, req.StartAfter, req.Token, l.NextToken) && speakable(l.CommonPrefixes...)
+	for i := range l.Entries {
+		ok = ok && speakableObject(&l.Entries[i].Object) && speakable(l.Entries[i].StorageClass)
+	}
+	return ok
 }
 
 // known puts an object on the wire.

@@ -19,7 +19,7 @@ const leastStall = 100 * time.Millisecond
 // Read implements sidecar.Peers.
 func (p *Peers) Read(ctx context.Context, at sidecar.Place, obj *origin.Object, off, n int64, own sidecar.Own) (io.ReadCloser, error) {
 	m, why := p.holder(ring.Split{Mount: at.Mount, Path: obj.Path, Offset: off})
-	if m == nil {
+	if m == nil || !speakable(string(obj.Version)) || len(obj.Parts) == 1 && !speakable(obj.Parts[0].ID) {
 		return own(ctx, off, n)
 	}
 	absence := p.absent.key(m.name, at.Mount+"/"+obj.Path+"\x00"+string(obj.Version), off/absenceUnit)

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	apiv1 "github.com/alio-lake/alio/api/v1"
 	"github.com/alio-lake/alio/origin"
@@ -84,7 +83,7 @@ func (p *Peers) Tell(at sidecar.Place, all []sidecar.Told) {
 			}
 			homes[folder] = m
 		}
-		if m == nil || !speakable(t.Path, string(t.Answer.Value.Version), t.Answer.Value.ETag) {
+		if m == nil || !speakable(t.Path) || !speakableObject(&t.Answer.Value) {
 			continue
 		}
 		m.news.mu.Lock()
@@ -97,20 +96,10 @@ func (p *Peers) Tell(at sidecar.Place, all []sidecar.Told) {
 	}
 }
 
-// speakable tells whether texts can be put on the wire: protobuf's are UTF-8.
-func speakable(texts ...string) bool {
-	for _, t := range texts {
-		if !utf8.ValidString(t) {
-			return false
-		}
-	}
-	return true
-}
-
 // TellListing implements sidecar.Peers.
 func (p *Peers) TellListing(at sidecar.Place, req origin.ListRequest, l origin.Listing, sent time.Time) {
 	m, why := p.home(at.Mount, folderOfPrefix(req.Prefix))
-	if m == nil || why == earlier {
+	if m == nil || why == earlier || !speakableListing(req, &l) {
 		return
 	}
 	m.news.mu.Lock()
