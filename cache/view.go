@@ -43,6 +43,9 @@ func (v *View) Object() *origin.Object { return v.obj }
 // Parts returns the keys of the object's parts, in the order of Object().Parts; the key of a part without an id means nothing.
 func (v *View) Parts() []PartKey { return slices.Clone(v.parts) }
 
+// Part returns the key of one part.
+func (v *View) Part(i int) PartKey { return v.parts[i] }
+
 // Page is one page of an object: bytes [Start, End) of the object, within one part.
 type Page struct {
 	Start, End int64

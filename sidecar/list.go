@@ -30,16 +30,7 @@ func (s *Sidecar) List(ctx context.Context, mount string, req origin.ListRequest
 
 // list gets one page of an origin's, as it was asked for.
 func (s *Sidecar) list(ctx context.Context, m *mounted, req origin.ListRequest, maxAge time.Duration) (freshness.Answer[origin.Listing], bool, error) {
-	return s.lists.Get(ctx, m.listKey(req), func(freshness.Answer[origin.Listing]) time.Duration { return maxAge },
-		func(ctx context.Context) (origin.Listing, error) {
-			sent := time.Now()
-			l, err := m.List(ctx, req)
-			if err == nil {
-				s.confirmAll(m, l, sent)
-				s.ahead.listed(m, &l)
-			}
-			return l, err
-		})
+	return s.lists.GetDated(ctx, m.listKey(req), func(freshness.Answer[origin.Listing]) time.Duration { return maxAge }, s.presentList(m, req, maxAge))
 }
 
 func (s *Sidecar) confirmAll(m *mounted, l origin.Listing, sent time.Time) {

@@ -54,8 +54,7 @@ func (s *Sidecar) LocateWhole(ctx context.Context, mount, path, etag string, who
 		return Located{}, err
 	}
 	var mine handover
-	a, _, err := s.objects.Get(ctx, r.key, fresh,
-		func(ctx context.Context) (origin.Object, error) { return r.ask(ctx, &mine) })
+	a, _, err := s.objects.GetDated(ctx, r.key, fresh, s.present(o, path, fresh, func(ctx context.Context) (origin.Object, error) { return r.ask(ctx, &mine) }))
 	mine.take().release() // the pages are in the cache
 	if err != nil {
 		return Located{}, err
@@ -119,7 +118,7 @@ func (s *Sidecar) LocateClient(ctx context.Context, f ClientFile) (Located, erro
 	if f.Size < 0 {
 		return Located{}, origin.NewError(origin.ErrInvalid, "open", f.Path, fmt.Errorf("size %d is negative", f.Size))
 	}
-	id := fmt.Sprintf("client %q %q %q %q %q %d", f.Domain, f.Mount, f.Path, f.Kind, f.Version, f.Size)
+	id := fmt.Sprintf(clientParts+"%q %q %q %q %q %d", f.Domain, f.Mount, f.Path, f.Kind, f.Version, f.Size)
 	obj := origin.Object{Path: f.Path, Version: origin.Version(f.Kind + " " + f.Version), Size: f.Size,
 		Parts: []origin.Part{{ID: id, Length: f.Size}}}
 	found := Located{Object: obj, FreshFor: freshness.Forever}

@@ -9,6 +9,7 @@ import (
 const (
 	byEngine  = "engine"
 	byListing = "listing"
+	byPeer    = "peer"
 	byRead    = "read"
 	byStat    = "stat"
 )
@@ -53,7 +54,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		servedBytes:   vec("alio_read_served_bytes_total", "Bytes served, by where they came from.", "source", fromMemory, fromDisk, fromOrigin),
 		runs:          counter("alio_read_first_reads_total", "Origin reads of objects whose version or layout was not known."),
 		runBytes:      counter("alio_read_first_read_bytes_total", "Bytes that first reads fetched from the origin."),
-		confirmations: vec("alio_freshness_confirmations_total", "Confirmations of object versions, by who gave them.", "by", byEngine, byListing, byRead, byStat),
+		confirmations: vec("alio_freshness_confirmations_total", "Confirmations of object versions, by who gave them.", "by", byEngine, byListing, byPeer, byRead, byStat),
 		listings:      vec("alio_freshness_listings_total", "Listings answered, by whether the origin was asked or an answer was shared.", "answer", "asked", "shared"),
 		folders: vec("alio_freshness_folder_answers_total", "Questions that were answered from a listing of the folder, which had been made for another one.", "answer",
 			"listing", "not_found"),

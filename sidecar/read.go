@@ -24,11 +24,10 @@ func (s *Sidecar) Stat(ctx context.Context, mount, path string) (origin.Object, 
 	if err := s.absent(ctx, mount, o, path, fresh); err != nil {
 		return origin.Object{}, err
 	}
-	a, _, err := s.objects.Get(ctx, o.key(path), fresh,
-		func(ctx context.Context) (origin.Object, error) {
-			s.metrics.confirmed(byStat, 1)
-			return o.Stat(ctx, path)
-		})
+	a, _, err := s.objects.GetDated(ctx, o.key(path), fresh, s.present(o, path, fresh, func(ctx context.Context) (origin.Object, error) {
+		s.metrics.confirmed(byStat, 1)
+		return o.Stat(ctx, path)
+	}))
 	return a.Value, err
 }
 
@@ -97,8 +96,8 @@ func (r *reading) open(ctx context.Context) (origin.Content, error) {
 	if err := r.s.absent(ctx, r.mount, r.origin, r.req.Path, fresh); err != nil {
 		return origin.Content{}, err
 	}
-	a, asked, err := r.s.objects.Get(ctx, r.key, fresh,
-		func(ctx context.Context) (origin.Object, error) { return r.ask(ctx, &mine) })
+	a, asked, err := r.s.objects.GetDated(ctx, r.key, fresh, r.s.present(r.origin, r.req.Path, fresh,
+		func(ctx context.Context) (origin.Object, error) { return r.ask(ctx, &mine) }))
 	first := mine.take()
 	if err != nil {
 		first.release()
@@ -189,8 +188,8 @@ type source struct {
 	origin *mounted
 }
 
-// Fetch implements cache.Source.
-func (f source) Fetch(ctx context.Context, obj *origin.Object, off, n int64) (io.ReadCloser, error) {
+// fetch asks the origin.
+func (f source) fetch(ctx context.Context, obj *origin.Object, off, n int64) (io.ReadCloser, error) {
 	body, err := f.read(ctx, obj, off, n)
 	if errors.Is(err, origin.ErrVersionChanged) {
 		return f.fetchElsewhere(ctx, obj, off, n, err)

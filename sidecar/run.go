@@ -195,6 +195,27 @@ func (r *reading) readFirst(ctx context.Context, req origin.ReadRequest, held in
 	return c.Object, &run{off: c.Offset, data: data, giveup: func() { r.s.budget.Release(c.Length) }}, nil
 }
 
+// readEnd reads a run of an object's version, for which held bytes of the budget were acquired.
+func (r *reading) readEnd(ctx context.Context, obj *origin.Object, start, length, held int64) (*run, error) {
+	body, err := source{r.s, r.origin}.Fetch(ctx, obj, start, length)
+	if errors.Is(err, origin.ErrInvalidRange) { // the object is shorter now
+		err = origin.NewError(origin.ErrVersionChanged, "read", obj.Path, err)
+	}
+	if err != nil {
+		r.s.budget.Release(held)
+		return nil, err
+	}
+	defer body.Close()
+	data := make([]byte, length)
+	if _, err := io.ReadFull(body, data); err != nil {
+		r.s.budget.Release(held)
+		return nil, broken(obj.Path, err)
+	}
+	r.s.metrics.runs.Inc()
+	r.s.metrics.runBytes.Add(float64(length))
+	return &run{off: start, data: data, giveup: func() { r.s.budget.Release(held) }}, nil
+}
+
 // broken makes sure that a body which ended early is an error of a kind, never an end.
 func broken(path string, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -281,18 +302,10 @@ func (r *reading) readTail(ctx context.Context, obj *origin.Object, start, lengt
 			length = at - start
 		}
 	}
-	sent := time.Now()
-	got, run, err := r.readFirst(ctx, origin.ReadRequest{Path: obj.Path, Version: obj.Version, ETag: obj.ETag, Offset: start, Length: length},
-		length+int64(len(tail.B)))
+	run, err := r.readEnd(ctx, obj, start, length, length+int64(len(tail.B)))
 	if err != nil {
 		return err
 	}
-	if run == nil || got.Version != obj.Version || run.off != start || int64(len(run.data)) != length {
-		run.release()
-		return origin.NewError(origin.ErrVersionChanged, "read", obj.Path, errors.New("the answer is not of the version or range asked for"))
-	}
-	r.s.objects.Confirm(r.key, got, sent)
-	r.s.metrics.confirmed(byRead, 1)
 	if kept {
 		run.data = append(run.data, tail.B...)
 	}

@@ -69,6 +69,8 @@ type Options struct {
 	// Registerer takes the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
 	Logger     zerolog.Logger
+	// Peers are other sidecars that may be asked before an origin; nil: there are none.
+	Peers Peers
 	// Prefetch says what is fetched before readers ask for it. The zero value: nothing.
 	Prefetch prefetch.Settings
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/alio-lake/alio/sidecar/admin"
 	"github.com/alio-lake/alio/sidecar/config"
 	"github.com/alio-lake/alio/sidecar/metadata"
+	"github.com/alio-lake/alio/sidecar/peers"
 	"github.com/alio-lake/alio/sidecar/rpc"
 )
 
@@ -44,6 +45,9 @@ type parts struct {
 	rpc      *rpc.Server    // nil: no gRPC door
 	admin    *admin.Server
 	fleet    *fleet // nil: the sidecar belongs to none
+	identity *peers.Identity
+	peers    *peers.Peers  // nil: nobody is asked but origins
+	peerDoor *peers.Server // nil: nobody asks
 
 	fs          vfs.FS          // of the disk tier
 	s3Address   net.Addr        // that the S3 door listens on; set before a reload can come
@@ -60,7 +64,7 @@ func assemble(cfg *config.Config, log zerolog.Logger) (*parts, error) {
 // assembleOn is assemble with the disk tier on another file system: one that fails or hangs.
 func assembleOn(cfg *config.Config, log zerolog.Logger, fsys vfs.FS, wait time.Duration) (*parts, error) {
 	p := &parts{cfg: cfg, log: log, fs: fsys, recoverWait: wait, registry: prometheus.NewRegistry(), state: newState(), reloads: reloads{now: cfg}, leave: func() {}}
-	for _, step := range []func() error{p.makeProcessMetrics, p.makeMounts, p.makeTier, p.makeMetadata, p.makeCache, p.makeSidecar, p.makeS3, p.makeFleet, p.makeRPC, p.makeAdmin} {
+	for _, step := range []func() error{p.makeProcessMetrics, p.makeMounts, p.makeTier, p.makeMetadata, p.makeCache, p.makeFleet, p.makePeers, p.makeSidecar, p.makeS3, p.makeRPC, p.makePeerDoor, p.makeAdmin} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, p.discard())
 		}
@@ -77,6 +81,7 @@ func (p *parts) discard() error {
 	if p.cache != nil {
 		errs = append(errs, p.cache.Close())
 	}
+	p.closePeers()
 	if p.tier != nil {
 		errs = append(errs, p.tier.Close())
 	}
@@ -184,7 +189,7 @@ func (p *parts) makeSidecar() (err error) {
 		Metadata: kept,
 		Mounts:   p.mounts.Load().top, Pages: p.cache, Rules: rules, MetadataMemory: int64(p.cfg.Cache.ObjectMemory), LayoutMemory: int64(p.cfg.Cache.LayoutMemory),
 		FillSpan: int64(p.cfg.Cache.FillSpan), RunMemory: int64(p.cfg.Cache.FirstReadMemory), Registerer: p.registry, Logger: p.log,
-		Prefetch: ahead,
+		Prefetch: ahead, Peers: p.asked(),
 	})
 	return err
 }

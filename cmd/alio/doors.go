@@ -30,6 +30,9 @@ func (p *parts) doors(l listeners) []door {
 			all = append(all, door{"gRPC on " + ln.Addr().String(), func() error { return p.rpc.Serve(ln) }, p.rpc.Shutdown})
 		}
 	}
+	if l.peers != nil {
+		all = append(all, door{"door for peers on " + l.peers.Addr().String(), func() error { return p.peerDoor.Serve(l.peers) }, p.peerDoor.Shutdown})
+	}
 	return all
 }
 

@@ -19,6 +19,7 @@ import (
 type listeners struct {
 	s3, admin    net.Listener
 	socket, grpc net.Listener // of the gRPC door; nil: none
+	peers        net.Listener // nil: none
 }
 
 // The names that a service manager gives to the sockets it opens (systemd: FileDescriptorName=).
@@ -40,7 +41,11 @@ func openListeners(ctx context.Context, cfg *config.Config, passed map[string]ne
 		l.admin, errAdmin = listen(ctx, cfg.Admin.Listen, "admin.listen", "--admin-listen")
 	}
 	errGRPC := l.openGRPC(ctx, cfg.Doors.GRPC)
-	if err := errors.Join(errS3, errAdmin, errGRPC); err != nil {
+	var errPeers error
+	if cfg.Peers.On() {
+		l.peers, errPeers = listen(ctx, cfg.Peers.Listen, "peers.listen", "peers.listen in the config file")
+	}
+	if err := errors.Join(errS3, errAdmin, errGRPC, errPeers); err != nil {
 		l.close()
 		return listeners{}, err
 	}
@@ -68,7 +73,7 @@ func (l listeners) close() {
 }
 
 func (l listeners) closeDoors() {
-	for _, ln := range []net.Listener{l.s3, l.socket, l.grpc} {
+	for _, ln := range []net.Listener{l.s3, l.socket, l.grpc, l.peers} {
 		if ln != nil {
 			ln.Close()
 		}

@@ -31,6 +31,10 @@ func assembled(t *testing.T) *parts {
 	cfg.Mounts = map[string]config.Mount{"lake": m}
 	cfg.Cache.Dir, cfg.Doors.GRPC.Socket = filepath.Join(t.TempDir(), "cache"), "unused.sock"
 	cfg.Affinity.Etcd.Endpoints = []string{"http://127.0.0.1:1"}
+	cfg.Affinity.Name, cfg.Affinity.Worker, cfg.Affinity.Sidecar = "w", "w:8080", "w:9492"
+	cfg.Peers.Listen = "127.0.0.1:0"
+	cfg.Peers.TLS = writeCertificate(t)
+	cfg.Peers.CAFile = cfg.Peers.TLS.CertFile
 	p, err := assemble(cfg, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +119,7 @@ var sections = []struct{ title, prefixes string }{
 	{"What is known of objects, on disk", "alio_metadata_"},
 	{"Origins", "alio_origin_"},
 	{"The fleet (only with affinity in the configuration)", "alio_affinity_"},
+	{"Other sidecars (only with peers in the configuration)", "alio_peer_"},
 	{"The process", "alio_"},
 }
 

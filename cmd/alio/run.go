@@ -63,6 +63,7 @@ func (p *parts) run(ctx context.Context, l listeners) error {
 	workers.Go(func() { _ = p.cache.Run(tierCtx) }) // closeTiers tells what is wrong
 	if err == nil {
 		p.fleet.run(fleetCtx, &workers)
+		p.runPeers(fleetCtx, &workers)
 		p.leave = leave
 		err = p.serve(ctx, l)
 	} else {
@@ -93,6 +94,9 @@ func (p *parts) announce(l listeners) {
 	}
 	if l.grpc != nil {
 		at.GRPC = l.grpc.Addr().String()
+	}
+	if l.peers != nil {
+		at.Peers = l.peers.Addr().String()
 	}
 	p.state.addresses.Store(at)
 	p.s3Address = l.s3.Addr()
@@ -183,6 +187,7 @@ func (p *parts) closeTiers() error {
 	if err := p.cache.Close(); err != nil {
 		p.log.Warn().Err(err).Msg("some fills could not be ended; the process ends without them")
 	}
+	p.closePeers()
 	if p.tier == nil {
 		return nil
 	}

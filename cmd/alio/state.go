@@ -19,6 +19,7 @@ type addresses struct {
 	Admin  string `json:"admin"`
 	Socket string `json:"grpc_socket,omitempty"` // a path
 	GRPC   string `json:"grpc,omitempty"`        // host:port
+	Peers  string `json:"peers,omitempty"`       // host:port of the door for other sidecars
 }
 
 // The reasons for not being ready.

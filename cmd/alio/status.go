@@ -26,6 +26,7 @@ type status struct {
 	Sidecar       sidecar.Status `json:"sidecar"`
 	Mounts        []mountState   `json:"mounts"`
 	Affinity      *fleetStatus   `json:"affinity,omitempty"` // absent: the sidecar belongs to no fleet
+	Peers         *peersStatus   `json:"peers,omitempty"`    // absent: it asks no other sidecar
 	Reload        *reloadReport  `json:"reload,omitempty"`   // the last one; absent: there was none
 }
 
@@ -66,7 +67,7 @@ func (p *parts) status() any {
 	s := status{
 		Build: thisBuild(), Started: p.state.started.UTC().Truncate(time.Second), UptimeSeconds: time.Since(p.state.started).Seconds(),
 		Addresses: *p.state.addresses.Load(), Reads: p.readFigures(), Cache: snake(reflect.ValueOf(p.cache.Stats())), Sidecar: p.sidecar.Status(),
-		Mounts: p.mountStates(context.Background(), false), Affinity: p.fleet.status(), Reload: p.lastReload(),
+		Mounts: p.mountStates(context.Background(), false), Affinity: p.fleet.status(), Peers: p.peersStatus(), Reload: p.lastReload(),
 	}
 	if err := p.state.notReady(); err != nil {
 		s.NotReady = err.Error()

@@ -42,6 +42,7 @@ var Imports = []Allowance{
 	{[]string{"sidecar/admin"}, []string{"internal/*"}},
 	{[]string{"sidecar/metadata"}, []string{"origin", "sidecar/freshness"}},
 	{[]string{"sidecar/rpc"}, []string{"api/*", "cache", "cache/segfile", "formats", "origin", "sidecar", "sidecar/freshness", "internal/*"}},
+	{[]string{"sidecar/peers"}, []string{"affinity/ring", "api/*", "cache", "cache/segfile", "origin", "sidecar", "sidecar/freshness"}},
 	{[]string{"client"}, []string{"api/*", "cache/segfile", "internal/*"}},
 	{[]string{"api/*"}, nil},
 	{[]string{"api/wire"}, []string{"api/v1"}},
@@ -58,10 +59,11 @@ var testHelpers = []string{"origin", "origin/*", "internal/*"}
 
 // testParts is what a package's tests put together besides, where a fake would have to be the part itself.
 var testParts = map[string][]string{
-	"sidecar/rpc": {"cache/disk"},       // clients read the segments that it writes
-	"affinity":    {"affinity/follow"},  // who watches it
-	"cache":       {"cache/disk"},       // the example of embedded use
-	"sidecar":     {"sidecar/metadata"}, // what is known after a restart is what it has written
+	"sidecar/rpc":   {"cache/disk"},       // clients read the segments that it writes
+	"affinity":      {"affinity/follow"},  // who watches it
+	"sidecar/peers": {"formats"},          // what classes are called
+	"cache":         {"cache/disk"},       // the example of embedded use
+	"sidecar":       {"sidecar/metadata"}, // what is known after a restart is what it has written
 }
 
 func matches(pattern, dir string) bool {

@@ -41,8 +41,8 @@ const EtcdUser = "alio"
 // Certificates are PEM files of one little authority.
 type Certificates struct{ CA, Cert, Key string }
 
-// NewCertificates makes an authority and a certificate for localhost and 127.0.0.1 that serves both ends of a connection.
-func NewCertificates(dir string) (c Certificates, err error) {
+// NewCertificates makes an authority and a certificate for localhost, 127.0.0.1 and more names that serves both ends of a connection.
+func NewCertificates(dir string, names ...string) (c Certificates, err error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return c, err
@@ -53,7 +53,7 @@ func NewCertificates(dir string) (c Certificates, err error) {
 	}
 	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "alio test authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature, DNSNames: []string{"localhost"},
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature, DNSNames: append([]string{"localhost"}, names...),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
 	if err != nil {

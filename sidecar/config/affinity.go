@@ -18,7 +18,7 @@ type Affinity struct {
 	// Host and port by which the engine's coordinator knows the worker beside this sidecar: what is answered to it. Empty: no member, this process
 	// only follows and answers.
 	Worker config.EnvString `yaml:"worker"`
-	// Host and port at which other machines reach this sidecar's gRPC door. Empty: none.
+	// Host and port at which other machines reach this sidecar: its door for peers where peers.listen is set, else its gRPC door. Empty: none.
 	Sidecar config.EnvString `yaml:"sidecar"`
 	// Zone, one of ring.zones. Empty where there are none.
 	Zone config.EnvString `yaml:"zone"`

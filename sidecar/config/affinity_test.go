@@ -52,6 +52,28 @@ func TestAffinity(t *testing.T) {
 	}
 }
 
+func TestPeers(t *testing.T) {
+	const fleet = "affinity: {worker: 'w:1', sidecar: 'w:2', etcd: {endpoints: ['http://e:2379']}}\n"
+	const tls = "tls: {cert_file: c, key_file: k}, ca_file: a"
+	for _, c := range []struct{ text, want string }{
+		{fleet + "peers: {listen: '0.0.0.0:2', " + tls + "}", ""},
+		{fleet + "peers: {" + tls + "}", "peers.listen: is missing, and certificates are given"},
+		{fleet + "peers: {listen: '0.0.0.0:2', ca_file: a}", "peers.tls: needs cert_file and key_file, and peers.ca_file"},
+		{fleet + "peers: {listen: '0.0.0.0:2', tls: {cert_file: c, key_file: k}}", "peers.tls: needs"},
+		{fleet + "peers: {listen: x, " + tls + "}", "peers.listen: \"x\" is no address"},
+		{fleet + "peers: {listen: '127.0.0.1:9480', " + tls + "}", "peers.listen: is the same address as doors.s3.listen"},
+		{fleet + "peers: {listen: '0.0.0.0:2', in_flight: 1KiB, " + tls + "}", "peers.in_flight"},
+		{fleet + "peers: {listen: '0.0.0.0:2', pull_rate: 1KiB, " + tls + "}", "peers.pull_rate"},
+		{fleet + "peers: {listen: '0.0.0.0:2', timeout: 1ms, " + tls + "}", "peers.timeout: 1ms is outside"},
+		{"peers: {listen: '0.0.0.0:2', " + tls + "}", "peers.listen: is set, and this sidecar is no member of a fleet"},
+		{"affinity: {worker: 'w:1', etcd: {endpoints: ['http://e:2379']}}\npeers: {listen: '0.0.0.0:2', " + tls + "}", "affinity.sidecar: is missing"},
+	} {
+		if got := faultsOf(t, oneMount+c.text+"\n"); c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.text, got, c.want)
+		}
+	}
+}
+
 // TestAffinityAlone: a process that is no cache needs no mount, and has an etcd of some kind.
 func TestAffinityAlone(t *testing.T) {
 	c := config.Default()

@@ -23,6 +23,8 @@ type Config struct {
 	Doors Doors `yaml:"doors"`
 	// The fleet that this sidecar belongs to.
 	Affinity Affinity `yaml:"affinity"`
+	// Reading from the other sidecars of the fleet.
+	Peers Peers `yaml:"peers"`
 	// Metrics, health and status over HTTP.
 	Admin Admin `yaml:"admin"`
 	// Logging, to standard error.
@@ -258,6 +260,7 @@ func Default() *Config {
 		Affinity: Affinity{Candidate: true, Lease: 10 * second, Absent: 300 * second, Etcd: Etcd{Prefix: "/alio/affinity/"},
 			Ring: Ring{Owners: 3, Bound: 0.05, SectionSize: 256 * config.MiB, Partitions: 4096},
 			Load: LoadRules{After: 10 * second, Back: 30 * second, ExcludedShare: 0.34, HotRate: 50, HotOwners: 8, HotCool: 60 * second}},
+		Peers:         Peers{InFlight: 64 * config.MiB, PullRate: 64 * config.MiB, Timeout: second},
 		Admin:         Admin{Listen: DefaultAdminListen},
 		Log:           Log{Level: "info"},
 		ShutdownGrace: 10 * second,

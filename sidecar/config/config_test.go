@@ -134,6 +134,15 @@ affinity:
     hot_rate: 50
     hot_owners: 8
     hot_cool: 1m
+peers:
+  listen: ""
+  ca_file: ""
+  tls:
+    cert_file: ""
+    key_file: ""
+  in_flight: 64MiB
+  pull_rate: 64MiB
+  timeout: 1s
 admin:
   listen: 127.0.0.1:9481
   pprof: false
@@ -259,6 +268,13 @@ affinity:
     insecure: true
   ring: {owners: 2, bound: 0.1, section_size: 128MiB, partitions: 8192, zones: [a, b]}
   load: {queued: 500, latency: 2s, after: 20s, back: 1m, excluded_share: 0.2, hot_rate: 100, hot_owners: 16, hot_cool: 2m}
+peers:
+  listen: 0.0.0.0:9482
+  ca_file: /tls/peers-ca.pem
+  tls: {cert_file: /tls/peers.pem, key_file: /tls/peers.key}
+  in_flight: 32MiB
+  pull_rate: 16MiB
+  timeout: 2s
 admin:
   listen: 127.0.0.1:1234
   pprof: true

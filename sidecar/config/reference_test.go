@@ -38,7 +38,7 @@ func TestReferenceIsCurrent(t *testing.T) {
 func comments(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for _, name := range []string{"config.go", "affinity.go", "grpc.go", "mount.go"} {
+	for _, name := range []string{"config.go", "affinity.go", "peers.go", "grpc.go", "mount.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

@@ -37,6 +37,7 @@ func (c *Config) Validate() config.Faults {
 	if at := c.Doors.GRPC.Listen; at != "" && !strings.HasSuffix(at, ":0") && at == c.Doors.S3.Listen {
 		f.Add("doors.grpc.listen", "is the same address as another server's (%s): give each its own port", at)
 	}
+	c.validatePeers(&f)
 	c.validateRest(&f)
 	return f
 }

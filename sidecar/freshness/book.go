@@ -100,6 +100,17 @@ func NewBook[T any](opts Options[T]) *Book[T] {
 // call's ask brought the answer.
 func (b *Book[T]) Get(ctx context.Context, key string, maxAge func(Answer[T]) time.Duration,
 	ask func(context.Context) (T, error)) (answer Answer[T], asked bool, err error) {
+	return b.GetDated(ctx, key, maxAge, func(ctx context.Context) (v T, sent time.Time, err error) {
+		v, err = ask(ctx)
+		return v, sent, err
+	})
+}
+
+// GetDated is Get for an ask that may bring what somebody else was told before: sent is then when that one's request was sent, and zero for an
+// answer to ask's own request. ask makes sure by Takes that such an answer is one for the reader who began it; others that have joined look for
+// themselves.
+func (b *Book[T]) GetDated(ctx context.Context, key string, maxAge func(Answer[T]) time.Duration,
+	ask func(context.Context) (v T, sent time.Time, err error)) (answer Answer[T], asked bool, err error) {
 	arrived := time.Now()
 	for looked := b.opts.Store == nil; ; {
 		b.mu.Lock()
@@ -152,7 +163,7 @@ func (b *Book[T]) wait(ctx context.Context, key string, c *call[T]) error {
 	return ctx.Err()
 }
 
-func (b *Book[T]) startLocked(key string, ask func(context.Context) (T, error)) *call[T] {
+func (b *Book[T]) startLocked(key string, ask func(context.Context) (T, time.Time, error)) *call[T] {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &call[T]{sent: time.Now(), cancel: cancel, done: make(chan struct{})}
 	b.mu.calls[key] = c
@@ -165,7 +176,10 @@ func (b *Book[T]) startLocked(key string, ask func(context.Context) (T, error)) 
 			}
 			b.finish(key, c, a)
 		}()
-		a.Value, a.Err = ask(ctx)
+		var sent time.Time
+		if a.Value, sent, a.Err = ask(ctx); !sent.IsZero() {
+			a.Sent = sent
+		}
 	}()
 	return c
 }
@@ -177,7 +191,7 @@ func (b *Book[T]) finish(key string, c *call[T], a Answer[T]) {
 	if b.mu.calls[key] == c {
 		delete(b.mu.calls, key)
 	}
-	if !c.fenced && b.isAnswer(a.Err) {
+	if dated := a.Sent != c.sent; !c.fenced && b.isAnswer(a.Err) && !(dated && b.fences.overtakes(key, a.Sent)) {
 		b.keepLocked(key, a, false)
 	}
 	close(c.done)
@@ -197,6 +211,31 @@ func Young[T any](a Answer[T], arrived time.Time, maxAge func(Answer[T]) time.Du
 	default:
 		return !a.Sent.Before(arrived.Add(-age))
 	}
+}
+
+// Takes tells whether an answer that somebody else was given is one for a reader who comes now: young enough, from after the last fence on the key,
+// and not older than the answer that is kept.
+func (b *Book[T]) Takes(key string, a Answer[T], maxAge func(Answer[T]) time.Duration) bool {
+	if !Young(a, time.Now(), maxAge) {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.fences.overtakes(key, a.Sent) {
+		return false
+	}
+	el, ok := b.mu.entries[key]
+	return !ok || !a.Sent.Before(el.Value.(*entry[T]).answer.Load().Sent)
+}
+
+// Recall is Peek, and looks into the Store too.
+func (b *Book[T]) Recall(key string) (Answer[T], bool) {
+	a, ok := b.Peek(key)
+	if !ok && b.opts.Store != nil {
+		b.load(key)
+		a, ok = b.Peek(key)
+	}
+	return a, ok
 }
 
 // Peek returns the newest kept answer, however old.
@@ -365,11 +404,12 @@ func (b *Book[T]) fenceLocked(key string) {
 	}
 }
 
-// FenceAll raises a fence on every key for which match is true, among the kept ones and those being asked for. Keys that are only ever
-// recorded by Get need no other fence than this, where there is no Store.
+// FenceAll raises a fence on every key for which match is true, among the kept ones and those being asked for. Of any other key no answer is taken any
+// more that somebody else was given until now. Keys that are only ever recorded by Get need no other fence than this, where there is no Store.
 func (b *Book[T]) FenceAll(match func(key string) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.fences.raiseAll(time.Now())
 	b.fenceAllLocked(match)
 }
 

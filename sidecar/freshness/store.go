@@ -75,13 +75,15 @@ func (b *Book[T]) leaveLocked(e *entry[T]) {
 // Hint is Confirm for one of many answers that came together (a listing), of which few may ever be asked for. It makes no room in memory at the
 // cost of what readers have asked for: the answer to a key that is not in memory goes to the Store, and where that takes none, to a quarter of the
 // memory that is for such answers.
-func (b *Book[T]) Hint(key string, v T, sent time.Time) {
+func (b *Book[T]) Hint(key string, v T, sent time.Time) { b.Hear(key, Answer[T]{Value: v, Sent: sent}) }
+
+// Hear is Hint for an answer that may be an error.
+func (b *Book[T]) Hear(key string, a Answer[T]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.fences.overtakes(key, sent) {
+	if !b.isAnswer(a.Err) || b.fences.overtakes(key, a.Sent) {
 		return
 	}
-	a := Answer[T]{Value: v, Sent: sent}
 	if _, known := b.mu.entries[key]; !known && b.opts.Store != nil && b.opts.Persist(key, a) && b.opts.Store.Keep(key, a) {
 		return
 	}

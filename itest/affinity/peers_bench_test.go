@@ -1,0 +1,63 @@
+//go:build bench
+
+package affinity
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/alio-lake/alio/itest/harness/s3proxy"
+)
+
+// TestPeersBench prints what a miss takes at the S3 door when the origin answers and when a peer does, file by file in turns: files of 64 KiB and 1 MiB whose status is
+// known, a real S3 server on the same machine without latency of its own, three sidecars.
+func TestPeersBench(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	p := startPeered(t)
+	const n = 150
+	t.Log("\n| a miss of | answered by | median us | 90 % us | p99 us |\n| --- | --- | ---: | ---: | ---: |")
+	for _, size := range []int{64 << 10, 1 << 20} {
+		p.size = size
+		paths := p.put(ctx, fmt.Sprintf("b%d", size), n)
+		owners := p.owners(ctx, "b", paths)
+		mount, prefix := "lake", fmt.Sprintf("b%d/", size)
+		_, err := p.doors["a"].ListObjectsV2(ctx, &awss3.ListObjectsV2Input{Bucket: &mount, Prefix: &prefix}) // told to all
+		need(t, err)
+		p.settled(ctx)
+		p.cost(ctx)
+		var fromOrigin, fromPeer []time.Duration
+		var gets [2]s3proxy.Summary
+		for i, path := range paths {
+			other := map[string]string{"a": "b", "b": "c", "c": "a"}[owners[i]]
+			fromOrigin = append(fromOrigin, p.timed(ctx, owners[i], path))
+			fromPeer = append(fromPeer, p.timed(ctx, other, path))
+		}
+		gets[0] = p.cost(ctx)
+		for name, all := range map[string][]time.Duration{"the origin": fromOrigin, "the owner": fromPeer} {
+			slices.Sort(all)
+			t.Logf("| %d KiB | %s | %d | %d | %d |", size>>10, name, all[n/2].Microseconds(), all[n*9/10].Microseconds(), all[n-2].Microseconds())
+		}
+		t.Logf("requests of these reads: %v; hedges %v", gets[0], p.sum(ctx, "alio_peer_hedges_total", "a", "b", "c"))
+	}
+}
+
+// timed reads a file and tells how long that took.
+func (p *peered) timed(ctx context.Context, by, path string) time.Duration {
+	p.t.Helper()
+	mount := "lake"
+	began := time.Now()
+	got, err := p.doors[by].GetObject(ctx, &awss3.GetObjectInput{Bucket: &mount, Key: &path})
+	need(p.t, err)
+	_, err = io.Copy(io.Discard, got.Body)
+	took := time.Since(began)
+	need(p.t, err)
+	need(p.t, got.Body.Close())
+	return took
+}

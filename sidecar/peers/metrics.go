@@ -1,0 +1,117 @@
+package peers
+
+import (
+	"context"
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// What became of a read that a peer might have answered, as the label "result".
+const (
+	resultHit     = "hit"     // all of it came from the peer
+	resultPart    = "part"    // its beginning came from the peer
+	resultMiss    = "miss"    // the peer does not hold it
+	resultBusy    = "busy"    // the peer has too much to do
+	resultLate    = "late"    // the peer was too slow
+	resultGarbage = "garbage" // what the peer sent failed a check
+	resultFailed  = "failed"  // no connection, a refusal, another error
+	resultLeft    = "left"    // the reader left
+	resultAbsent  = "known_absent"
+	resultLimited = "limited"
+	resultBroken  = "left_alone"
+)
+
+var results = []string{resultHit, resultPart, resultMiss, resultBusy, resultLate, resultGarbage, resultFailed, resultLeft, resultAbsent, resultLimited, resultBroken}
+
+// Who won where both were asked, as the label "winner".
+const (
+	wonByPeer   = "peer"
+	wonByOrigin = "origin"
+)
+
+// What came of a question for what was heard, as the label "result".
+const (
+	factKnown   = "known"
+	factUnknown = "unknown"
+	factFailed  = "failed"
+)
+
+type metrics struct {
+	reads   *prometheus.CounterVec
+	bytes   *prometheus.CounterVec
+	hedges  *prometheus.CounterVec
+	seconds prometheus.Histogram
+	facts   *prometheus.CounterVec
+	told    prometheus.Counter
+	untold  prometheus.Counter
+}
+
+func newMetrics(p *Peers, reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		reads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "alio_peer_reads_total",
+			Help: "Fills that a peer might have answered, by which owner of the section it is (now, or before this sidecar) and what became of it (part: the beginning came from the peer; known_absent, limited, left_alone: the peer was not asked; the rest always comes from the origin)."},
+			[]string{"owner", "result"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "alio_peer_read_bytes_total",
+			Help: "Bytes of pages that came from peers and passed every check, by which owner of the section it is."}, []string{"owner"}),
+		hedges: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "alio_peer_hedges_total",
+			Help: "Fills for which the origin was asked too, since the peer took longer than it nearly always does, by whose answer came first."}, []string{"winner"}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "alio_peer_first_piece_seconds", Help: "Time from the question to a peer's first checked piece, in seconds.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1}}),
+		facts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "alio_peer_facts_total",
+			Help: "Questions to peers for what they have heard of a path or a listing, by result."}, []string{"about", "result"}),
+		told:   prometheus.NewCounter(prometheus.CounterOpts{Name: "alio_peer_told_total", Help: "Answers of origins that were passed on to peers."}),
+		untold: prometheus.NewCounter(prometheus.CounterOpts{Name: "alio_peer_untold_total", Help: "Answers of origins that were to be passed on, and were dropped: too many waited, or the peer did not take them."}),
+	}
+	for _, o := range relationNames {
+		for _, r := range results {
+			m.reads.WithLabelValues(o, r)
+		}
+		m.bytes.WithLabelValues(o)
+	}
+	for _, w := range []string{wonByPeer, wonByOrigin} {
+		m.hedges.WithLabelValues(w)
+	}
+	for _, about := range []string{"object", "listing"} {
+		for _, r := range []string{factKnown, factUnknown, factFailed} {
+			m.facts.WithLabelValues(about, r)
+		}
+	}
+	if reg == nil {
+		return m, nil
+	}
+	left := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "alio_peer_left_alone", Help: "Members that are not asked now, since they failed."},
+		func() float64 { return float64(len(p.Trouble())) })
+	return m, registerAll(reg, m.reads, m.bytes, m.hedges, m.seconds, m.facts, m.told, m.untold, left)
+}
+
+func registerAll(reg prometheus.Registerer, all ...prometheus.Collector) error {
+	var errs []error
+	for _, c := range all {
+		errs = append(errs, reg.Register(c))
+	}
+	return errors.Join(errs...)
+}
+
+// pulled counts a read that a peer was asked for.
+func (m *metrics) pulled(why relation, got int64, all bool, err error) {
+	result := resultFailed
+	switch {
+	case err == nil && all:
+		result = resultHit
+	case got > 0 && (err == nil || errors.Is(err, errMiss)):
+		result = resultPart
+	case errors.Is(err, errMiss):
+		result = resultMiss
+	case errors.Is(err, errBusy):
+		result = resultBusy
+	case errors.Is(err, errLate):
+		result = resultLate
+	case errors.Is(err, errGarbage):
+		result = resultGarbage
+	case errors.Is(err, context.Canceled):
+		result = resultLeft
+	}
+	m.reads.WithLabelValues(relationNames[why], result).Inc()
+	m.bytes.WithLabelValues(relationNames[why]).Add(float64(got))
+}
