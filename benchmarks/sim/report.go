@@ -72,7 +72,7 @@ func head(queues bool) string {
 	if queues {
 		return "\n| scenario | mode | splits | hits | peers | origin GETs | slots in use: mean, busiest worker | query s, p50 / p95 / p99 | reads of the hot file s, p50 / p99 | told not to cache |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
 	}
-	return "\n| scenario | mode | page reads | hits | peers | origin GETs | of no cache | origin TB | of it read before | peer TB | pulled TB | fullest / mean worker | sections moved |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+	return "\n| scenario | mode | page reads | hits | peers | origin GETs | of no cache | origin TB | of it read before | peer TB | of it from former owners | fullest / mean worker | sections moved |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
 }
 
 func line(r result, without *counts) string {
@@ -93,7 +93,7 @@ func line(r result, without *counts) string {
 		moved = fmt.Sprintf("%.2f", n.Moved)
 	}
 	return fmt.Sprintf("| %s | %s | %d | %.3f | %.3f | %d | %s | %s | %.2f | %s | %s | %.2f | %s |\n", r.scenario.name, r.mode.name, n.Reads, ratio(n.Hits, n.Reads), ratio(n.Peer, n.Reads), n.OriginGETs, share,
-		tb(n.OriginBytes), ratio(n.AgainBytes, n.OriginBytes), tb(n.PeerBytes), tb(n.PulledBytes), n.MaxOverMean, moved)
+		tb(n.OriginBytes), ratio(n.AgainBytes, n.OriginBytes), tb(n.PeerBytes), fmt.Sprintf("%.2f", ratio(n.PulledBytes, n.PeerBytes)), n.MaxOverMean, moved)
 }
 
 // ringLine says what the ring's epochs were like.

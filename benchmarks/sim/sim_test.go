@@ -77,6 +77,26 @@ func TestSameSeedSameBytes(t *testing.T) {
 	}
 }
 
+// TestResume: what an earlier run has kept is not simulated again, gives the same report, and is not taken for what other flags ask for.
+func TestResume(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "kept")
+	args := append(small, "-scenarios", "steady,busy", "-modes", "none,affinity", "-resume", file)
+	_, first := simulate(t, args...)
+	lines, err := os.ReadFile(file)
+	need(t, err)
+	if n := bytes.Count(lines, []byte("\n")); n != 4 {
+		t.Fatalf("%d results are kept", n)
+	}
+	need(t, os.WriteFile(file, append(bytes.Replace(lines, []byte(`"Queries":`), []byte(`"Queries":1`), 1), "{torn"...), 0o600))
+	results, again := simulate(t, args...)
+	if again != first || !strings.HasPrefix(fmt.Sprint(results[0].counts.Queries), "1") {
+		t.Errorf("gone on:\n%s\nat first:\n%s", again, first)
+	}
+	if _, other := simulate(t, append(args, "-seed", "3")...); other == first {
+		t.Error("another seed is given what the first had")
+	}
+}
+
 // TestCounts: every page that is read is a hit, a peer's or the origin's, in every scenario and mode; and what must be less is less.
 func TestCounts(t *testing.T) {
 	results, _ := simulate(t, append(small, "-workers", "30")...)
@@ -118,7 +138,7 @@ func TestWhatPeersGive(t *testing.T) {
 	results, _ := simulate(t, append(small, "-scenarios", "autoscale,churn", "-modes", "affinity,peers")...)
 	for _, s := range []string{"autoscale", "churn"} {
 		if a, p := find(t, results, s, "affinity"), find(t, results, s, "peers"); p.Peer == 0 || p.PulledBytes == 0 || p.OriginBytes >= a.OriginBytes {
-			t.Errorf("%s: %d pages from peers, %d bytes pulled; %d bytes of the origin, %d without peers", s, p.Peer, p.PulledBytes, p.OriginBytes, a.OriginBytes)
+			t.Errorf("%s: %d pages from peers, %d bytes from former owners; %d bytes of the origin, %d without peers", s, p.Peer, p.PulledBytes, p.OriginBytes, a.OriginBytes)
 		}
 	}
 }
