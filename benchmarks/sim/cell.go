@@ -35,6 +35,7 @@ type counts struct {
 	PulledBytes                  int64 // that new owners took over from old ones, unasked
 	Moved                        float64
 	Epochs                       int
+	Hot                          int     // sections with more owners than others, at most at once
 	Fullest                      float64 // partitions of the fullest member over the mean, at worst
 	MaxOverMean                  float64 // bytes read by workers
 	QueryP50, QueryP95, QueryP99 int64   // ms
@@ -145,7 +146,7 @@ func (c *cell) measure() {
 		w.load, w.time, w.busyTime = 0, 0, 0
 	}
 	if p, ok := c.placer.(*ours); ok {
-		p.epochs, p.worst = 0, 0
+		p.epochs, p.worst, p.hot = 0, 0, 0
 	}
 	c.scenario.prepare(c)
 }
@@ -256,7 +257,7 @@ func (c *cell) fromPeer(at int32, p uint32, now int64) bool {
 func (c *cell) finish() {
 	n := &c.n
 	if p, ok := c.placer.(*ours); ok {
-		n.Epochs, n.Fullest = p.epochs, p.worst
+		n.Epochs, n.Fullest, n.Hot = p.epochs, p.worst, p.hot
 	}
 	var rates []float64
 	sum, most := 0.0, 0.0

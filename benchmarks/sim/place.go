@@ -120,6 +120,7 @@ type ours struct {
 	asked   map[uint64]int
 	heat    map[uint64]float64
 	epochs  int
+	hot     int     // the most hot sections at once
 	worst   float64 // partitions of the fullest member over the mean, in any epoch
 	applied time.Duration
 }
@@ -188,7 +189,7 @@ func (p *ours) takeOver(c *cell, now int64) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	p.worst = max(p.worst, ratio)
+	p.worst, p.hot = max(p.worst, ratio), max(p.hot, len(p.epoch.Hot()))
 	p.number = p.number[:0]
 	for _, m := range p.epoch.Members() {
 		p.number = append(p.number, c.fleet.byName[m.Name])

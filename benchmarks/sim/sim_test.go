@@ -124,6 +124,9 @@ func TestCounts(t *testing.T) {
 			t.Errorf("%s: GETs of none %d, random %d, affinity %d, peers %d", s.name, gets("none"), gets("random"), gets("affinity"), gets("peers"))
 		}
 	}
+	if find(t, results, "hot", "affinity").Hot == 0 || find(t, results, "steady", "affinity").Hot > 0 {
+		t.Error("the hot file's section has no more owners than others, or a section has that is not hot")
+	}
 	steady, rolled := find(t, results, "steady", "affinity"), find(t, results, "rolling", "affinity")
 	if float64(rolled.OriginGETs) > 1.1*float64(steady.OriginGETs) {
 		t.Errorf("a rolling restart that keeps disks and places asks for %d, without it %d", rolled.OriginGETs, steady.OriginGETs)
@@ -141,6 +144,45 @@ func TestWhatPeersGive(t *testing.T) {
 			t.Errorf("%s: %d pages from peers, %d bytes from former owners; %d bytes of the origin, %d without peers", s, p.Peer, p.PulledBytes, p.OriginBytes, a.OriginBytes)
 		}
 	}
+}
+
+// TestFromPeer: a peer gives what it holds: the owner to any other, the former owner to the owner, for an hour, while it is alive, and within the rate.
+func TestFromPeer(t *testing.T) {
+	o, err := parse(t, small...)
+	need(t, err)
+	lake, err := generate(o.workers, 1, 1, 1)
+	need(t, err)
+	c, err := newCell(o, lake, scenarios[0], modes[5])
+	need(t, err)
+	p := c.placer.(*ours)
+	need(t, c.look(0, true))
+	const page, now = uint32(0), int64(10 * hourMS)
+	owner := p.owner[0]
+	other, former := (owner+1)%int32(o.workers), (owner+2)%int32(o.workers)
+	p.before[0], p.movedAt[0] = former, now-minuteMS
+	ask := func(what string, at int32, now int64, want bool) {
+		t.Helper()
+		if got := c.fromPeer(at, page, now); got != want {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+	ask("nobody holds it, asked by another", other, now, false)
+	ask("nobody holds it, asked by the owner", owner, now, false)
+	c.fleet.workers[former].cache.Add(page, struct{}{}, 1<<20, false)
+	ask("the former owner holds it, asked by another", other, now, false)
+	ask("the former owner holds it, asked by the owner", owner, now, true)
+	ask("an hour later", owner, now+hourMS, false)
+	c.fleet.workers[owner].allowed = 0
+	ask("the rate is used up", owner, now+hourMS-2*minuteMS, true) // the clock has gone on
+	c.fleet.workers[owner].allowed = -1 << 40
+	ask("the rate is used up", owner, now+hourMS-2*minuteMS, false)
+	c.fleet.workers[owner].allowed = 1
+	c.fleet.workers[former].stop()
+	ask("the former owner is gone", owner, now, false)
+	c.fleet.workers[owner].cache.Add(page, struct{}{}, 1<<20, false)
+	ask("the owner holds it, asked by another", other, now, true)
+	c.fleet.workers[owner].stop()
+	ask("the owner is gone", other, now, false)
 }
 
 // TestOneJoins: of a simulated fleet, edited by the real editor, one that joins takes at most 1.25/n of the partitions, one that leaves for good gives as much, and every epoch is within its bound.
@@ -222,6 +264,11 @@ func TestRecordedTrace(t *testing.T) {
 	}
 	if c.sections[2].split.Offset != sectionBytes || c.sections[1].key == c.sections[2].key {
 		t.Errorf("sections: %+v", c.sections)
+	}
+	real, asked, err := readTrace("testdata/tpcds-trino.csv")
+	need(t, err)
+	if len(asked) != 9 || len(real.sections) < 6 {
+		t.Errorf("the recorded trace has %d queries of %d sections", len(asked), len(real.sections))
 	}
 	path := filepath.Join(t.TempDir(), "trace.csv")
 	need(t, os.WriteFile(path, []byte(trace), 0o600))
