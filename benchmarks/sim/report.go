@@ -72,7 +72,7 @@ func head(queues bool) string {
 	if queues {
 		return "\n| scenario | mode | splits | hits | peers | origin GETs | slots in use: mean, busiest worker | query s, p50 / p95 / p99 | reads of the hot file s, p50 / p99 | told not to cache |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
 	}
-	return "\n| scenario | mode | page reads | hits | peers | origin GETs | of no cache | origin TB | of it read before | peer TB | of it from former owners | fullest / mean worker | sections moved |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+	return "\n| scenario | mode | page reads | hits | peers | origin GETs | of no cache | from the origin | of it read before | from peers | of it from former owners | fullest / mean worker | sections moved |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
 }
 
 func line(r result, without *counts) string {
@@ -93,7 +93,7 @@ func line(r result, without *counts) string {
 		moved = fmt.Sprintf("%.2f", n.Moved)
 	}
 	return fmt.Sprintf("| %s | %s | %d | %.3f | %.3f | %d | %s | %s | %.2f | %s | %s | %.2f | %s |\n", r.scenario.name, r.mode.name, n.Reads, ratio(n.Hits, n.Reads), ratio(n.Peer, n.Reads), n.OriginGETs, share,
-		tb(n.OriginBytes), ratio(n.AgainBytes, n.OriginBytes), tb(n.PeerBytes), fmt.Sprintf("%.2f", ratio(n.PulledBytes, n.PeerBytes)), n.MaxOverMean, moved)
+		human(n.OriginBytes), ratio(n.AgainBytes, n.OriginBytes), human(n.PeerBytes), fmt.Sprintf("%.2f", ratio(n.PulledBytes, n.PeerBytes)), n.MaxOverMean, moved)
 }
 
 // ringLine says what the ring's epochs were like.
@@ -109,12 +109,12 @@ func ringLine(results []result) string {
 	return fmt.Sprintf("\nThe ring: %d epochs while counted, each within its bound; the fullest member had %.3f times the mean of partitions at worst.\n", epochs, fullest)
 }
 
-func tb(n int64) string { return fmt.Sprintf("%.2f", float64(n)/1e12) }
-
 func human(n int64) string {
 	switch {
+	case n == 0:
+		return "0"
 	case n >= 1e12:
-		return fmt.Sprintf("%.1f TB", float64(n)/1e12)
+		return fmt.Sprintf("%.2f TB", float64(n)/1e12)
 	case n >= 1e9:
 		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
 	}
