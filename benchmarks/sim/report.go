@@ -138,7 +138,7 @@ func save(o *options, l *lakes, results []result, command string) error {
 	for _, r := range results {
 		took += r.took.Seconds()
 	}
-	text := fmt.Sprintf("# The simulator: a fleet and its origin, %s\n\nCommit: %s. What is simulated, and what is not: [docs/sim.md](../../docs/sim.md). All figures are counts of the simulation and come out the same on any machine; it took %.0f s of one processor (%d processors, %s, %s/%s).\n\n",
+	text := fmt.Sprintf("# The simulator: a fleet and its origin, %s\n\nCommit: %s. What is simulated, and what is not: [docs/sim.md](../../docs/sim.md). All figures are counts of the simulation and come out the same on any machine; the fleets took %.0f s one after another (%d processors, %s, %s/%s).\n\n",
 		time.Now().UTC().Format("2006-01-02"), commit, took, runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH) + report(o, l, results, command, name+".svg")
 	if err := os.WriteFile(filepath.Join(o.results, name+".md"), []byte(text), 0o644); err != nil {
 		return err
