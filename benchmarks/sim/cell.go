@@ -21,7 +21,7 @@ var modes = []mode{
 	{"presto", "Presto's soft affinity: its ring of 1,000 points, two preferred workers in order, any other, without its cache, when both are busy", "presto", true, false},
 	{"trino", "Trino's: rendezvous over 2,048 buckets, the less loaded of two workers, waits for them", "trino", true, false},
 	{"affinity", "Alio's affinity", "alio", true, false},
-	{"peers", "Alio's affinity, and a miss asks who owns the section, or owned it before, ahead of the origin", "alio", true, true},
+	{"peers", "Alio's affinity, and a miss asks a peer ahead of the origin: who owns the section, or the owner who owned it before", "alio", true, true},
 }
 
 // counts is what happened while it was measured. Reads are of pages.
@@ -35,6 +35,7 @@ type counts struct {
 	PulledBytes                  int64 // that new owners took over from old ones, unasked
 	Moved                        float64
 	Epochs                       int
+	Hot                          int     // sections with more owners than others, at most at once
 	Fullest                      float64 // partitions of the fullest member over the mean, at worst
 	MaxOverMean                  float64 // bytes read by workers
 	QueryP50, QueryP95, QueryP99 int64   // ms
@@ -107,7 +108,6 @@ func (c *cell) run(ctx context.Context) (counts, error) {
 		}
 		changed = false
 		c.source.tick(now, now+step, c.query)
-		c.pull(step)
 		if c.on {
 			for _, i := range c.fleet.alive {
 				c.fleet.workers[i].time += step
@@ -146,7 +146,7 @@ func (c *cell) measure() {
 		w.load, w.time, w.busyTime = 0, 0, 0
 	}
 	if p, ok := c.placer.(*ours); ok {
-		p.epochs, p.worst = 0, 0
+		p.epochs, p.worst, p.hot = 0, 0, 0
 	}
 	c.scenario.prepare(c)
 }
@@ -230,53 +230,34 @@ func (c *cell) fromOrigin(p uint32, size int64) {
 	}
 }
 
-// fromPeer asks for a page whoever owns its section, else who owned it before, if that is not long ago. A peer gives what it holds, and reads nothing for others.
+// fromPeer asks for a page who owns its section; the owner itself asks who owned it before, for an hour and no more bytes than its rate allows. A peer gives what it holds, and reads nothing for others.
 func (c *cell) fromPeer(at int32, p uint32, now int64) bool {
 	o := c.placer.(*ours)
-	section := c.lake.pages[p].section
+	section, size := c.lake.pages[p].section, int64(c.lake.pages[p].size)
 	holds := func(i int32) bool {
-		if i < 0 || i == at || !c.fleet.workers[i].alive {
+		if i < 0 || !c.fleet.workers[i].alive {
 			return false
 		}
 		_, ok := c.fleet.workers[i].cache.Get(p)
 		return ok
 	}
-	return holds(o.owner[section]) || o.before[section] >= 0 && now-o.movedAt[section] < rememberMoved && holds(o.before[section])
-}
-
-// pull lets new owners take over what old ones hold, as much as the limit allows.
-func (c *cell) pull(ms int64) {
-	for _, i := range c.fleet.alive {
-		w := c.fleet.workers[i]
-		if len(w.pulls) == 0 {
-			w.allowed = 0
-			continue
-		}
-		w.allowed += int64(float64(c.fleet.cacheOf) * float64(ms) / pullShare)
-		for len(w.pulls) > 0 && w.allowed > 0 {
-			next := w.pulls[0]
-			w.pulls = w.pulls[1:]
-			from := c.fleet.workers[next.from]
-			if !from.alive || c.placer.(*ours).owner[next.section] != i {
-				continue
-			}
-			for p := c.lake.sections[next.section].first; p < c.lake.sections[next.section].last; p++ {
-				page := &c.lake.pages[p]
-				if from.cache.Has(p) && !w.cache.Has(p) {
-					w.cache.Add(p, struct{}{}, int64(page.size), page.metadata)
-					w.allowed -= int64(page.size)
-					c.n.PulledBytes += int64(page.size)
-				}
-			}
-		}
+	if owner := o.owner[section]; owner != at {
+		return holds(owner)
 	}
+	before, w := o.before[section], c.fleet.workers[at]
+	if now-o.movedAt[section] >= rememberMoved || !w.mayPull(now, c.fleet.cacheOf) || before < 0 || !holds(before) {
+		return false
+	}
+	w.allowed -= size
+	c.n.PulledBytes += size
+	return true
 }
 
 // finish reckons what is told of the whole.
 func (c *cell) finish() {
 	n := &c.n
 	if p, ok := c.placer.(*ours); ok {
-		n.Epochs, n.Fullest = p.epochs, p.worst
+		n.Epochs, n.Fullest, n.Hot = p.epochs, p.worst, p.hot
 	}
 	var rates []float64
 	sum, most := 0.0, 0.0

@@ -20,7 +20,7 @@ const (
 	microseconds  = 1000
 	busyAt        = 100 // splits waiting at a worker make it busy for Presto: node-scheduler.max-splits-per-node
 	zones         = 3
-	pullShare     = 2.5 * 3600 * 1000 // ms in which a new owner may pull as much as its cache holds
+	pullShare     = 1.9 * 3600 * 1000 // ms in which a new owner may have as much from former ones as its cache holds: peers.pull_rate, 64 MiB a second, for 460 GB
 	rememberMoved = 3600 * 1000       // ms for which who owned a section before is asked
 )
 
@@ -39,14 +39,8 @@ type worker struct {
 
 	free    [slots]int64 // us at which each slot is free
 	starts  []int64      // us at which waiting splits begin, ascending
-	pulls   []pull
-	allowed int64 // bytes that may be pulled now
-}
-
-// pull is a section that a new owner takes over from an old one.
-type pull struct {
-	section uint32
-	from    int32
+	allowed int64        // bytes that may be had from former owners now
+	heard   int64        // ms up to which allowed is reckoned
 }
 
 // fleet is all workers that ever were, by number.
@@ -120,7 +114,17 @@ func (w *worker) enqueue(us, service int64) (end int64) {
 	return start + service
 }
 
+// mayPull says whether the rate allows more from former owners; a second's worth, or a tick's, may be saved up.
+func (w *worker) mayPull(now, cacheOf int64) bool {
+	if ms := min(now-w.heard, minuteMS); ms > 0 {
+		rate := float64(cacheOf) / pullShare
+		w.allowed = min(w.allowed+int64(float64(ms)*rate), int64(minuteMS*rate))
+		w.heard = now
+	}
+	return w.allowed > 0
+}
+
 // stop is a machine that stops: what it had to do is gone, what its disk holds stays.
 func (w *worker) stop() {
-	w.alive, w.starts, w.free, w.pulls = false, nil, [slots]int64{}, nil
+	w.alive, w.starts, w.free = false, nil, [slots]int64{}
 }

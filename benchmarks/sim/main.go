@@ -33,6 +33,8 @@ type options struct {
 	jobs      int
 	results   string
 
+	resumeFile string // where results of cells are kept for a later run
+
 	queries []query // of a recorded trace
 }
 
@@ -64,6 +66,7 @@ func newFlags(o *options) (*flag.FlagSet, func() error) {
 	warm, hours := f.Float64("warm", 4, "hours before anything is counted"), f.Float64("hours", 12, "hours that are counted")
 	f.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "fleets that are simulated at once")
 	f.StringVar(&o.results, "results", "", "write the report and the plot into this `folder`, not to standard output")
+	f.StringVar(&o.resumeFile, "resume", "", "keep the result of each fleet in this `file`, and do not simulate again what it has: a long run may be stopped, and gone on with by the same command of the same build")
 	f.Usage = func() {
 		fmt.Fprint(f.Output(), usage)
 		for _, s := range scenarios {
@@ -177,6 +180,10 @@ func runAll(ctx context.Context, o *options, l *lakes, progress io.Writer) ([]re
 			out = append(out, result{scenario: s, mode: m})
 		}
 	}
+	there, err := o.resume(out)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var mu sync.Mutex
@@ -191,17 +198,24 @@ func runAll(ctx context.Context, o *options, l *lakes, progress io.Writer) ([]re
 			if i >= len(out) || ctx.Err() != nil {
 				return
 			}
+			if there[i] {
+				continue
+			}
 			r, at := &out[i], time.Now()
 			c, err := newCell(o, l.of(r.scenario), r.scenario, r.mode)
 			if err == nil {
 				r.counts, err = c.run(ctx)
 			}
+			r.took = time.Since(at)
+			mu.Lock()
+			if err == nil {
+				err = o.keep(*r)
+			}
 			if err != nil {
+				mu.Unlock()
 				cancel(err)
 				return
 			}
-			r.took = time.Since(at)
-			mu.Lock()
 			done++
 			fmt.Fprintf(progress, "%2d of %d  %-9s %-8s %5.1f s; hits %.3f, %d GETs; %d s so far\n", done, len(out), r.scenario.name, r.mode.name, r.took.Seconds(),
 				ratio(r.counts.Hits, r.counts.Reads), r.counts.OriginGETs, int(time.Since(began).Seconds()))

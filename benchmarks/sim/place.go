@@ -119,8 +119,8 @@ type ours struct {
 	again   int64   // ms at which the editor wants to look; 0: when something changes
 	asked   map[uint64]int
 	heat    map[uint64]float64
-	pull    bool
 	epochs  int
+	hot     int     // the most hot sections at once
 	worst   float64 // partitions of the fullest member over the mean, in any epoch
 	applied time.Duration
 }
@@ -139,7 +139,7 @@ const (
 	queuedLimit = 64
 )
 
-func newOurs(c *cell, seed uint64, queues, pull bool) (*ours, error) {
+func newOurs(c *cell, seed uint64, queues bool) (*ours, error) {
 	rules := membership.Rules{Settings: ringSettings(), Absent: c.o.absent}
 	if queues {
 		rules.Hotness.Rate, rules.Overload.Queued = hotRate, queuedLimit
@@ -148,7 +148,7 @@ func newOurs(c *cell, seed uint64, queues, pull bool) (*ours, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &ours{r: rand.New(rand.NewPCG(seed, 5)), editor: membership.NewEditor(rules), epoch: e, pull: pull, asked: map[uint64]int{}, heat: map[uint64]float64{}}
+	p := &ours{r: rand.New(rand.NewPCG(seed, 5)), editor: membership.NewEditor(rules), epoch: e, asked: map[uint64]int{}, heat: map[uint64]float64{}}
 	for range c.lake.sections {
 		p.owner, p.before, p.movedAt = append(p.owner, -1), append(p.before, -1), append(p.movedAt, 0)
 	}
@@ -189,7 +189,7 @@ func (p *ours) takeOver(c *cell, now int64) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	p.worst = max(p.worst, ratio)
+	p.worst, p.hot = max(p.worst, ratio), max(p.hot, len(p.epoch.Hot()))
 	p.number = p.number[:0]
 	for _, m := range p.epoch.Members() {
 		p.number = append(p.number, c.fleet.byName[m.Name])
@@ -213,9 +213,6 @@ func (p *ours) takeOver(c *cell, now int64) (float64, error) {
 			continue
 		}
 		moved++
-		if p.pull && owner >= 0 {
-			c.fleet.workers[owner].pulls = append(c.fleet.workers[owner].pulls, pull{uint32(i), old})
-		}
 	}
 	return float64(moved) / float64(len(c.lake.sections)), nil
 }
@@ -287,7 +284,7 @@ func newPlacer(c *cell) (placer, error) {
 	case "trino":
 		return &theirs{r: r, build: func(m []ring.Member) ring.Placement { return engines.NewTrinoTable(m, owners) }}, nil
 	case "alio":
-		return newOurs(c, c.seed, c.queues, c.mode.peers)
+		return newOurs(c, c.seed, c.queues)
 	}
 	return &anywhere{r}, nil
 }

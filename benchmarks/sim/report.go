@@ -72,7 +72,7 @@ func head(queues bool) string {
 	if queues {
 		return "\n| scenario | mode | splits | hits | peers | origin GETs | slots in use: mean, busiest worker | query s, p50 / p95 / p99 | reads of the hot file s, p50 / p99 | told not to cache |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
 	}
-	return "\n| scenario | mode | page reads | hits | peers | origin GETs | of no cache | origin TB | of it read before | peer TB | pulled TB | fullest / mean worker | sections moved |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+	return "\n| scenario | mode | page reads | hits | peers | origin GETs | of no cache | from the origin | of it read before | from peers | of it from former owners | fullest / mean worker | sections moved |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
 }
 
 func line(r result, without *counts) string {
@@ -93,7 +93,7 @@ func line(r result, without *counts) string {
 		moved = fmt.Sprintf("%.2f", n.Moved)
 	}
 	return fmt.Sprintf("| %s | %s | %d | %.3f | %.3f | %d | %s | %s | %.2f | %s | %s | %.2f | %s |\n", r.scenario.name, r.mode.name, n.Reads, ratio(n.Hits, n.Reads), ratio(n.Peer, n.Reads), n.OriginGETs, share,
-		tb(n.OriginBytes), ratio(n.AgainBytes, n.OriginBytes), tb(n.PeerBytes), tb(n.PulledBytes), n.MaxOverMean, moved)
+		human(n.OriginBytes), ratio(n.AgainBytes, n.OriginBytes), human(n.PeerBytes), fmt.Sprintf("%.2f", ratio(n.PulledBytes, n.PeerBytes)), n.MaxOverMean, moved)
 }
 
 // ringLine says what the ring's epochs were like.
@@ -109,12 +109,12 @@ func ringLine(results []result) string {
 	return fmt.Sprintf("\nThe ring: %d epochs while counted, each within its bound; the fullest member had %.3f times the mean of partitions at worst.\n", epochs, fullest)
 }
 
-func tb(n int64) string { return fmt.Sprintf("%.2f", float64(n)/1e12) }
-
 func human(n int64) string {
 	switch {
+	case n == 0:
+		return "0"
 	case n >= 1e12:
-		return fmt.Sprintf("%.1f TB", float64(n)/1e12)
+		return fmt.Sprintf("%.2f TB", float64(n)/1e12)
 	case n >= 1e9:
 		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
 	}
@@ -138,7 +138,7 @@ func save(o *options, l *lakes, results []result, command string) error {
 	for _, r := range results {
 		took += r.took.Seconds()
 	}
-	text := fmt.Sprintf("# The simulator: a fleet and its origin, %s\n\nCommit: %s. What is simulated, and what is not: [docs/sim.md](../../docs/sim.md). All figures are counts of the simulation and come out the same on any machine; it took %.0f s of one processor (%d processors, %s, %s/%s).\n\n",
+	text := fmt.Sprintf("# The simulator: a fleet and its origin, %s\n\nCommit: %s. What is simulated, and what is not: [docs/sim.md](../../docs/sim.md). All figures are counts of the simulation and come out the same on any machine; the fleets took %.0f s one after another (%d processors, %s, %s/%s).\n\n",
 		time.Now().UTC().Format("2006-01-02"), commit, took, runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH) + report(o, l, results, command, name+".svg")
 	if err := os.WriteFile(filepath.Join(o.results, name+".md"), []byte(text), 0o644); err != nil {
 		return err

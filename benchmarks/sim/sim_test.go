@@ -48,7 +48,7 @@ func simulate(t testing.TB, args ...string) ([]result, string) {
 }
 
 // small is a fleet that is simulated in a second.
-var small = []string{"-workers", "24", "-warm", "2", "-hours", "6", "-cache", "1024"}
+var small = []string{"-workers", "16", "-warm", "1", "-hours", "6", "-cache", "1024"}
 
 // find is the result of a scenario and a mode.
 func find(t testing.TB, results []result, scenario, mode string) counts {
@@ -64,22 +64,42 @@ func find(t testing.TB, results []result, scenario, mode string) counts {
 
 // TestSameSeedSameBytes: a seed gives one report and one plot, whatever runs beside; another seed gives others.
 func TestSameSeedSameBytes(t *testing.T) {
-	_, one := simulate(t, append(small, "-jobs", "1", "-scenarios", "churn,zone,hot")...)
-	_, again := simulate(t, append(small, "-jobs", "3", "-scenarios", "churn,zone,hot")...)
+	_, one := simulate(t, append(small, "-jobs", "1", "-scenarios", "zone,hot", "-modes", "random,trino,peers")...)
+	_, again := simulate(t, append(small, "-jobs", "3", "-scenarios", "zone,hot", "-modes", "random,trino,peers")...)
 	if one != again {
 		t.Errorf("two runs of one seed differ:\n%s\n%s", one, again)
 	}
-	_, other := simulate(t, append(small, "-seed", "2", "-modes", "affinity", "-scenarios", "churn")...)
+	_, other := simulate(t, append(small, "-seed", "2", "-modes", "peers", "-scenarios", "zone")...)
 	for _, l := range strings.Split(other, "\n") {
-		if strings.HasPrefix(l, "| churn | affinity |") && strings.Contains(one, l) {
+		if strings.HasPrefix(l, "| zone | peers |") && strings.Contains(one, l) {
 			t.Error("another seed gives the same line", l)
 		}
 	}
 }
 
+// TestResume: what an earlier run has kept is not simulated again, gives the same report, and is not taken for what other flags ask for.
+func TestResume(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "kept")
+	args := append(small, "-scenarios", "steady,busy", "-modes", "none,affinity", "-jobs", "1", "-resume", file)
+	_, first := simulate(t, args...)
+	lines, err := os.ReadFile(file)
+	need(t, err)
+	if n := bytes.Count(lines, []byte("\n")); n != 4 {
+		t.Fatalf("%d results are kept", n)
+	}
+	need(t, os.WriteFile(file, append(bytes.Replace(lines, []byte(`"Queries":`), []byte(`"Queries":1`), 1), "{torn"...), 0o600))
+	results, again := simulate(t, args...)
+	if again != first || !strings.HasPrefix(fmt.Sprint(results[0].counts.Queries), "1") {
+		t.Errorf("gone on:\n%s\nat first:\n%s", again, first)
+	}
+	if _, other := simulate(t, append(args, "-seed", "3")...); other == first {
+		t.Error("another seed is given what the first had")
+	}
+}
+
 // TestCounts: every page that is read is a hit, a peer's or the origin's, in every scenario and mode; and what must be less is less.
 func TestCounts(t *testing.T) {
-	results, _ := simulate(t, append(small, "-workers", "30")...)
+	results, _ := simulate(t, append(small, "-workers", "12")...)
 	for _, r := range results {
 		n, what := r.counts, r.scenario.name+" "+r.mode.name
 		if n.Reads != n.Hits+n.Peer+n.Origin || n.Bytes != n.HitBytes+n.PeerBytes+n.OriginBytes || n.Reads == 0 {
@@ -104,6 +124,9 @@ func TestCounts(t *testing.T) {
 			t.Errorf("%s: GETs of none %d, random %d, affinity %d, peers %d", s.name, gets("none"), gets("random"), gets("affinity"), gets("peers"))
 		}
 	}
+	if find(t, results, "hot", "affinity").Hot == 0 || find(t, results, "steady", "affinity").Hot > 0 {
+		t.Error("the hot file's section has no more owners than others, or a section has that is not hot")
+	}
 	steady, rolled := find(t, results, "steady", "affinity"), find(t, results, "rolling", "affinity")
 	if float64(rolled.OriginGETs) > 1.1*float64(steady.OriginGETs) {
 		t.Errorf("a rolling restart that keeps disks and places asks for %d, without it %d", rolled.OriginGETs, steady.OriginGETs)
@@ -118,9 +141,48 @@ func TestWhatPeersGive(t *testing.T) {
 	results, _ := simulate(t, append(small, "-scenarios", "autoscale,churn", "-modes", "affinity,peers")...)
 	for _, s := range []string{"autoscale", "churn"} {
 		if a, p := find(t, results, s, "affinity"), find(t, results, s, "peers"); p.Peer == 0 || p.PulledBytes == 0 || p.OriginBytes >= a.OriginBytes {
-			t.Errorf("%s: %d pages from peers, %d bytes pulled; %d bytes of the origin, %d without peers", s, p.Peer, p.PulledBytes, p.OriginBytes, a.OriginBytes)
+			t.Errorf("%s: %d pages from peers, %d bytes from former owners; %d bytes of the origin, %d without peers", s, p.Peer, p.PulledBytes, p.OriginBytes, a.OriginBytes)
 		}
 	}
+}
+
+// TestFromPeer: a peer gives what it holds: the owner to any other, the former owner to the owner, for an hour, while it is alive, and within the rate.
+func TestFromPeer(t *testing.T) {
+	o, err := parse(t, small...)
+	need(t, err)
+	lake, err := generate(o.workers, 1, 1, 1)
+	need(t, err)
+	c, err := newCell(o, lake, scenarios[0], modes[5])
+	need(t, err)
+	p := c.placer.(*ours)
+	need(t, c.look(0, true))
+	const page, now = uint32(0), int64(10 * hourMS)
+	owner := p.owner[0]
+	other, former := (owner+1)%int32(o.workers), (owner+2)%int32(o.workers)
+	p.before[0], p.movedAt[0] = former, now-minuteMS
+	ask := func(what string, at int32, now int64, want bool) {
+		t.Helper()
+		if got := c.fromPeer(at, page, now); got != want {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+	ask("nobody holds it, asked by another", other, now, false)
+	ask("nobody holds it, asked by the owner", owner, now, false)
+	c.fleet.workers[former].cache.Add(page, struct{}{}, 1<<20, false)
+	ask("the former owner holds it, asked by another", other, now, false)
+	ask("the former owner holds it, asked by the owner", owner, now, true)
+	ask("an hour later", owner, now+hourMS, false)
+	c.fleet.workers[owner].allowed = 0
+	ask("the rate is used up", owner, now+hourMS-2*minuteMS, true) // the clock has gone on
+	c.fleet.workers[owner].allowed = -1 << 40
+	ask("the rate is used up", owner, now+hourMS-2*minuteMS, false)
+	c.fleet.workers[owner].allowed = 1
+	c.fleet.workers[former].stop()
+	ask("the former owner is gone", owner, now, false)
+	c.fleet.workers[owner].cache.Add(page, struct{}{}, 1<<20, false)
+	ask("the owner holds it, asked by another", other, now, true)
+	c.fleet.workers[owner].stop()
+	ask("the owner is gone", other, now, false)
 }
 
 // TestOneJoins: of a simulated fleet, edited by the real editor, one that joins takes at most 1.25/n of the partitions, one that leaves for good gives as much, and every epoch is within its bound.
@@ -202,6 +264,11 @@ func TestRecordedTrace(t *testing.T) {
 	}
 	if c.sections[2].split.Offset != sectionBytes || c.sections[1].key == c.sections[2].key {
 		t.Errorf("sections: %+v", c.sections)
+	}
+	real, asked, err := readTrace("testdata/tpcds-trino.csv")
+	need(t, err)
+	if len(asked) != 9 || len(real.sections) < 6 {
+		t.Errorf("the recorded trace has %d queries of %d sections", len(asked), len(real.sections))
 	}
 	path := filepath.Join(t.TempDir(), "trace.csv")
 	need(t, os.WriteFile(path, []byte(trace), 0o600))
