@@ -53,8 +53,8 @@ func (s *bridgeStage) localFiles(ctx context.Context, t *testing.T, queries map[
 			t.Errorf("%s on local files: before %v, cold %v, warm %v", name, begun, cold, warm)
 		}
 	}
-	meter.noMoreThanStock(ctx, t, 1.10)
-	for text, rows := range want { // what the files are now, the last query alone has read
+	meter.noMoreThanStock(ctx, t, 1.5) // 1.03 as a rule; more if a column is read before the page of the file's end is put, when the file is still cut on a grid
+	for text, rows := range want {     // what the files are now, the last query alone has read
 		same(t, "read once more", rows, s.rows(ctx, t, "filling", text))
 	}
 	s.settled(ctx, t)

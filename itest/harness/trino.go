@@ -25,10 +25,10 @@ type TrinoOptions struct {
 	Dir      string                       // absolute; configuration, data, metastore, output. "": a new temporary folder, removed by Stop
 	Catalogs map[string]map[string]string // by name; a catalog "tpcds" with the generator is always there, unless it is given as nil
 	Plugins  map[string]string            // more plugin folders, by the connector.name that each registers (TrinoBridge)
+	JVM      []string                     // options of Java's collector and compiler; nil: those of a production server
 	// Workers are the catalogs of each worker, which may differ from the coordinator's by what a machine has of its own: its sidecar. None: one node is coordinator
 	// and worker in one.
 	Workers  []map[string]map[string]string
-	JVM      []string      // options of Java's collector and compiler; nil: those of a production server
 	Ports    []*Port       // of the workers, where they must be known before; nil: any. Stop releases them
 	Heap     string        // of each node; "": 2G
 	Deadline time.Duration // from the start to the first query answered; 0: 8 minutes (20-60 s are usual on 2 idle cores)
