@@ -117,6 +117,15 @@ func TestALargeFolderIsAskedAsClientsAsk(t *testing.T) {
 			r.wantCalls("the next commit", []string{"stat:1", "list:1 stat:1", "stat:1"}[i]) // unknown; the folder is tried; it is known to be large
 			<-time.After(2 * time.Second)
 		}
+		// Of what a page has not, it says nothing.
+		all := origin.ListRequest{Prefix: "t/_delta_log/", Delimiter: "/", MaxKeys: 1000}
+		if _, err := r.List(t.Context(), "lake", all); err != nil {
+			t.Error(err)
+		}
+		all.StartAfter = "t/_delta_log/00000000000000000990.json"
+		if l, err := r.List(t.Context(), "lake", all); err != nil || len(l.Entries) != 509 {
+			t.Errorf("%d of 509 names after the 990th, %v", len(l.Entries), err)
+		}
 	})
 }
 
@@ -139,6 +148,33 @@ func TestWritesOvertakeListingsOfTheirFolders(t *testing.T) {
 		}
 		if _, err := r.Stat(t.Context(), "lake", next); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// What was heard of a file later than its folder's listing is believed before it: here by a listing of another kind.
+func TestWhatWasHeardLaterIsBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, func(o *sidecar.Options, _ *cache.Options) {
+			o.Rules = []freshness.Rule{{Path: "**", Answers: []freshness.Kind{freshness.Listing, freshness.NotFound}, MaxAge: time.Second}, {Path: "**"}}
+		})
+		deltaTable(r.store, "t")
+		const next = "t/_delta_log/00000000000000000004.json"
+		list := func(delimiter string) {
+			if _, err := r.List(t.Context(), "lake", origin.ListRequest{Prefix: "t/_delta_log/", Delimiter: delimiter, MaxKeys: 1000}); err != nil {
+				t.Error(err)
+			}
+		}
+		list("/")
+		<-time.After(time.Millisecond)
+		r.store.Put(next, []byte("commit"))
+		if _, err := r.Stat(t.Context(), "lake", next); !errors.Is(err, origin.ErrNotFound) {
+			t.Errorf("within the second: %v", err)
+		}
+		<-time.After(time.Millisecond)
+		list(".")
+		if _, err := r.Stat(t.Context(), "lake", next); err != nil {
+			t.Errorf("after a listing that names it: %v", err)
 		}
 	})
 }
