@@ -172,7 +172,7 @@ func TestWhatWasHeardLaterIsBelieved(t *testing.T) {
 			t.Errorf("within the second: %v", err)
 		}
 		<-time.After(time.Millisecond)
-		list(".")
+		list("-")
 		if _, err := r.Stat(t.Context(), "lake", next); err != nil {
 			t.Errorf("after a listing that names it: %v", err)
 		}
