@@ -46,7 +46,7 @@ placement: ## splits placed by the affinity service in a Trino of one coordinato
 
 .PHONY: commits
 commits: ## 1,000 commits to a Delta table beside readers at two S3 doors, and 50 tables born again (COMMITS=n: another number); not part of CI
-	ALIO_COMMITS=$${COMMITS:-1000} go test -count=1 -timeout 30m -run '^TestCommits$$' -v ./itest
+	ALIO_COMMITS=$${COMMITS:-1000} go test -count=1 -timeout 30m -run '^TestTables$$' -v ./itest
 
 .PHONY: soak
 soak: ## 10,000 changes of 60 files on a real HDFS beside readers through sidecars (SOAK=n: another number); the result is printed

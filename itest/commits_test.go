@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,13 +50,14 @@ func numberFrom(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
-// Commits one after the other by a writer of its own, and readers at the doors after each: at 0 they see it at once; at a second what they see was the newest within
+// Tables as libraries that are no engine write and read them. Commits one after the other by a writer of its own, and readers at the doors after each: at 0 they see it at once; at a second what they see was the newest within
 // the last second, and the commit itself where it passed the door. (ALIO_COMMITS: another number of them.)
-func TestCommits(t *testing.T) {
+func TestTables(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	c := startCommits(ctx, t)
 	t.Run("one after the other", func(t *testing.T) { c.oneByOne(ctx, t, numberFrom(t, "ALIO_COMMITS", 30)) })
+	t.Run("read by their libraries", func(t *testing.T) { c.byTheirLibraries(ctx, t) })
 	t.Run("born again", func(t *testing.T) { c.bornAgain(ctx, t, max(3, numberFrom(t, "ALIO_COMMITS", 30)/20)) })
 }
 
@@ -176,4 +178,32 @@ func (c *commits) bornAgain(ctx context.Context, t *testing.T, rounds int) {
 		}
 	}
 	t.Logf("%d tables born again: within the second %d reads saw the old one, %d failed since its files were gone", rounds, old, failed)
+}
+
+// Every file and table of formats/testdata that a library reads (Hudi has none: engines read those) has the same rows straight and through a door, cold and warm.
+func (c *commits) byTheirLibraries(ctx context.Context, t *testing.T) {
+	need(t, harness.PutTestData(ctx, c.store.Client(), c.store.Bucket, "testdata"))
+	want, err := harness.ReadTestData(ctx, c.store.Endpoint, c.store.AccessKey, c.store.SecretKey, c.store.Bucket, "testdata", t.Logf)
+	need(t, err)
+	if len(want) != 21 {
+		t.Errorf("%d files and tables were read, not 21: %q", len(want), want)
+	}
+	for _, line := range want {
+		if strings.Contains(line, "\terror\t") {
+			t.Errorf("straight: %s", line)
+		}
+	}
+	before, err := c.zero.Metrics(ctx)
+	need(t, err)
+	for _, try := range []string{"cold", "warm"} {
+		got, err := harness.ReadTestData(ctx, c.zero.Door, c.zero.AccessKey, c.zero.SecretKey, c.store.Bucket, "testdata", t.Logf)
+		need(t, err)
+		same(t, "through the door, "+try, want, got)
+	}
+	after, err := c.zero.Metrics(ctx)
+	need(t, err)
+	if served := after["alio_read_requested_bytes_total"] - before["alio_read_requested_bytes_total"]; served < 100_000 {
+		t.Errorf("only %v bytes were read through the door", served)
+	}
+	t.Logf("the same rows of %d files and tables: %q", len(want), want)
 }

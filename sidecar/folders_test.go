@@ -117,6 +117,15 @@ func TestALargeFolderIsAskedAsClientsAsk(t *testing.T) {
 			r.wantCalls("the next commit", []string{"stat:1", "list:1 stat:1", "stat:1"}[i]) // unknown; the folder is tried; it is known to be large
 			<-time.After(2 * time.Second)
 		}
+		// Of what a page has not, it says nothing.
+		all := origin.ListRequest{Prefix: "t/_delta_log/", Delimiter: "/", MaxKeys: 1000}
+		if _, err := r.List(t.Context(), "lake", all); err != nil {
+			t.Error(err)
+		}
+		all.StartAfter = "t/_delta_log/00000000000000000990.json"
+		if l, err := r.List(t.Context(), "lake", all); err != nil || len(l.Entries) != 509 {
+			t.Errorf("%d of 509 names after the 990th, %v", len(l.Entries), err)
+		}
 	})
 }
 
@@ -143,119 +152,159 @@ func TestWritesOvertakeListingsOfTheirFolders(t *testing.T) {
 	})
 }
 
-// state is what a store held from a time on.
+// What was heard of a file later than its folder's listing is believed before it: here by a listing of another kind.
+func TestWhatWasHeardLaterIsBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, func(o *sidecar.Options, _ *cache.Options) {
+			o.Rules = []freshness.Rule{{Path: "**", Answers: []freshness.Kind{freshness.Listing, freshness.NotFound}, MaxAge: time.Second}, {Path: "**"}}
+		})
+		deltaTable(r.store, "t")
+		const next = "t/_delta_log/00000000000000000004.json"
+		list := func(delimiter string) {
+			if _, err := r.List(t.Context(), "lake", origin.ListRequest{Prefix: "t/_delta_log/", Delimiter: delimiter, MaxKeys: 1000}); err != nil {
+				t.Error(err)
+			}
+		}
+		list("/")
+		<-time.After(time.Millisecond)
+		r.store.Put(next, []byte("commit"))
+		if _, err := r.Stat(t.Context(), "lake", next); !errors.Is(err, origin.ErrNotFound) {
+			t.Errorf("within the second: %v", err)
+		}
+		<-time.After(time.Millisecond)
+		list("-")
+		if _, err := r.Stat(t.Context(), "lake", next); err != nil {
+			t.Errorf("after a listing that names it: %v", err)
+		}
+	})
+}
+
+// state is what a store held from a time on: versions by path.
 type state struct {
 	from  time.Time
 	files map[string]string
 }
 
-// Random questions in random order, with writes of others between them: every answer is the store's at some time of the last second, or later than the last fence.
+// asker asks a sidecar at random, and knows what its store has held.
+type asker struct {
+	*rig
+	seed   uint64
+	rng    *rand.Rand
+	states []state
+}
+
+// Random questions in random order, with writes of others between them: every answer is the store's at some time of the last second.
 func TestRandomQuestionsAreAnsweredFromTheLastSecond(t *testing.T) {
 	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
 	synctest.Test(t, func(t *testing.T) {
-		rng := rand.New(rand.NewPCG(seed, 1))
-		r := newRig(t, seed, aSecond)
-		states := []state{{from: time.Now(), files: map[string]string{}}}
-		fenced := time.Time{}
-		letters := []string{"a", "b", "_delta_log", "c"}
-		path := func() string {
-			var p []string
-			for range 1 + rng.IntN(3) {
-				p = append(p, letters[rng.IntN(len(letters))])
-			}
-			return strings.Join(p, "/") + []string{"", "", "", "/"}[rng.IntN(4)]
-		}
-		possible := func(what string, matches func(map[string]string) bool) {
-			since := time.Now().Add(-time.Second)
-			if fenced.After(since) {
-				since = fenced
-			}
-			for i := len(states) - 1; i >= 0; i-- {
-				if matches(states[i].files) {
-					return
-				}
-				if !states[i].from.After(since) {
-					break
-				}
-			}
-			t.Errorf("seed %d: %s was not so within the last second", seed, what)
-		}
+		a := &asker{rig: newRig(t, seed, aSecond), seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), states: []state{{time.Now(), map[string]string{}}}}
 		for range 3000 {
-			switch rng.IntN(8) {
+			switch a.rng.IntN(8) {
 			case 0, 1:
-				p, files := path(), maps.Clone(states[len(states)-1].files)
-				if _, is := files[p]; is && rng.IntN(2) == 0 {
-					delete(files, p)
-					r.store.Delete(p)
-				} else {
-					files[p] = string(r.store.Put(p, fmt.Append(nil, rng.Uint64())).Version)
-				}
-				states = append(states, state{time.Now(), files})
-				if rng.IntN(3) == 0 {
-					if err := r.Invalidate("lake", p, false); err != nil {
-						t.Fatal(err)
-					}
-					// Of the other paths it says nothing: what is asked for next is this one.
-					obj, err := r.Stat(t.Context(), "lake", p)
-					want, is := files[p]
-					if is && (err != nil || string(obj.Version) != want) || !is && !errors.Is(err, origin.ErrNotFound) {
-						t.Errorf("seed %d: %s after its fence: %v, %v, want %q", seed, p, obj.Version, err, want)
-					}
-				}
+				a.write()
 			case 2:
-				<-time.After(time.Duration(rng.IntN(1200)) * time.Millisecond)
+				<-time.After(time.Duration(a.rng.IntN(1200)) * time.Millisecond)
 			case 3, 4:
-				p := path()
-				obj, err := r.Stat(t.Context(), "lake", p)
-				if err != nil && !errors.Is(err, origin.ErrNotFound) {
-					t.Fatal(err)
-				}
-				possible(fmt.Sprintf("stat of %q, %q, %v", p, obj.Version, err), func(files map[string]string) bool {
-					v, is := files[p]
-					return is == (err == nil) && v == string(obj.Version)
-				})
+				a.stat()
 			default:
-				req := origin.ListRequest{Prefix: strings.TrimSuffix(path(), "b"), Delimiter: []string{"/", "/", ""}[rng.IntN(3)], MaxKeys: []int{0, 1000, 1, 2}[rng.IntN(4)]}
-				if rng.IntN(3) == 0 {
-					req.StartAfter = req.Prefix + path()
-				}
-				l, err := r.List(t.Context(), "lake", req)
-				if err != nil {
-					t.Fatal(err)
-				}
-				possible(fmt.Sprintf("%+v: %s", req, spell(l)), func(files map[string]string) bool {
-					store := mem.New("lake")
-					for p := range files {
-						store.Put(p, nil)
-					}
-					want, err := store.List(context.Background(), req)
-					return err == nil && spell(want) == spell(l)
-				})
-				if l.NextToken != "" { // and what follows goes on after it
-					req.Token = l.NextToken
-					next, err := r.List(t.Context(), "lake", req)
-					if err != nil {
-						t.Fatal(err)
-					}
-					possible(fmt.Sprintf("after %s, %+v: %s", spell(l), req, spell(next)), func(files map[string]string) bool {
-						store := mem.New("lake")
-						for p := range files {
-							store.Put(p, nil)
-						}
-						req := req
-						req.Token = ""
-						req.StartAfter = last(l)
-						if strings.HasSuffix(req.StartAfter, "/") && len(l.CommonPrefixes) > 0 {
-							req.StartAfter += "\U0010FFFF"
-						}
-						want, err := store.List(context.Background(), req)
-						return err == nil && spell(want) == spell(next)
-					})
-				}
+				a.page()
 			}
 		}
 	})
+}
+
+// path is a random one of few, some of which are folders by their names.
+func (a *asker) path() string {
+	var p []string
+	for range 1 + a.rng.IntN(3) {
+		p = append(p, []string{"a", "b", "_delta_log", "c"}[a.rng.IntN(4)])
+	}
+	return strings.Join(p, "/") + []string{"", "", "", "/"}[a.rng.IntN(4)]
+}
+
+// possible reports an answer that was at no time of the last second the right one.
+func (a *asker) possible(what string, matches func(map[string]string) bool) {
+	a.t.Helper()
+	since := time.Now().Add(-time.Second)
+	for i := len(a.states) - 1; i >= 0; i-- {
+		if matches(a.states[i].files) {
+			return
+		}
+		if !a.states[i].from.After(since) {
+			break
+		}
+	}
+	a.t.Errorf("seed %d: %s was not so within the last second", a.seed, what)
+}
+
+// write changes a file past the sidecar, and tells it of one in three: that one is then what it is.
+func (a *asker) write() {
+	p, files := a.path(), maps.Clone(a.states[len(a.states)-1].files)
+	if _, is := files[p]; is && a.rng.IntN(2) == 0 {
+		delete(files, p)
+		a.store.Delete(p)
+	} else {
+		files[p] = string(a.store.Put(p, fmt.Append(nil, a.rng.Uint64())).Version)
+	}
+	a.states = append(a.states, state{time.Now(), files})
+	if a.rng.IntN(3) > 0 {
+		return
+	}
+	if err := a.Invalidate("lake", p, false); err != nil {
+		a.t.Fatal(err)
+	}
+	obj, err := a.Stat(a.t.Context(), "lake", p)
+	if want, is := files[p]; is && (err != nil || string(obj.Version) != want) || !is && !errors.Is(err, origin.ErrNotFound) {
+		a.t.Errorf("seed %d: %s after its fence: %v, %v, want %q", a.seed, p, obj.Version, err, want)
+	}
+}
+
+func (a *asker) stat() {
+	p := a.path()
+	obj, err := a.Stat(a.t.Context(), "lake", p)
+	if err != nil && !errors.Is(err, origin.ErrNotFound) {
+		a.t.Fatal(err)
+	}
+	a.possible(fmt.Sprintf("stat of %q, %q, %v", p, obj.Version, err), func(files map[string]string) bool {
+		v, is := files[p]
+		return is == (err == nil) && v == string(obj.Version)
+	})
+}
+
+// page asks for a page of a random listing, and for the one after it.
+func (a *asker) page() {
+	req := origin.ListRequest{Prefix: strings.TrimSuffix(a.path(), "b"), Delimiter: []string{"/", "/", ""}[a.rng.IntN(3)], MaxKeys: []int{0, 1000, 1, 2}[a.rng.IntN(4)]}
+	if a.rng.IntN(3) == 0 {
+		req.StartAfter = req.Prefix + a.path()
+	}
+	first := a.compare(req, req)
+	if first.NextToken == "" {
+		return
+	}
+	next := req
+	next.Token = first.NextToken
+	req.StartAfter = last(first)
+	if strings.HasSuffix(req.StartAfter, "/") && len(first.CommonPrefixes) > 0 {
+		req.StartAfter += "\U0010FFFF" // nothing below it
+	}
+	a.compare(next, req)
+}
+
+// compare asks for a page, which is to be what a store answers to the same question without a token.
+func (a *asker) compare(req, same origin.ListRequest) origin.Listing {
+	l, err := a.List(a.t.Context(), "lake", req)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.possible(fmt.Sprintf("%+v: %s", req, spell(l)), func(files map[string]string) bool {
+		store := mem.New("lake")
+		for p := range files {
+			store.Put(p, nil)
+		}
+		want, err := store.List(context.Background(), same)
+		return err == nil && spell(want) == spell(l)
+	})
+	return l
 }
 
 // spell is the names of a page, and whether another one follows.
