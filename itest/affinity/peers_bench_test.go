@@ -20,7 +20,7 @@ import (
 func TestPeersBench(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	p := startPeered(t)
+	p := startPeered(t, "patience: 2ms")
 	const n = 150
 	t.Log("\n| a miss of | answered by | median us | 90 % us | p99 us |\n| --- | --- | ---: | ---: | ---: |")
 	for _, size := range []int{64 << 10, 1 << 20} {

@@ -420,10 +420,10 @@ func TestLies(t *testing.T) {
 		path = fmt.Sprintf("l%d/a.bin", i)
 	}
 	data := noise(1, 1000)
-	obj := f.store.Put(path, data)
+	obj, other := f.store.Put(path, data), f.store.Put("other/b.bin", noise(2, 1000))
 	part := []*apiv1.KnownPart{{Id: obj.Parts[0].ID, Length: 1000}}
 	for name, known := range map[string]*apiv1.KnownObject{
-		"nothing": nil, "another path": {Path: "l/b.bin", Version: "v", Size: 1000, Parts: part}, "no version": {Path: path, Size: 1000, Parts: part},
+		"nothing": nil, "another path": known(other.Path, &other), "no version": {Path: path, Size: 1000, Parts: part},
 		"a negative size": {Path: path, Version: "v", Size: -1}, "too short parts": {Path: path, Version: "v", Size: 2000, Parts: part},
 		"a client's part": {Path: path, Version: "v", Size: 1000, Parts: []*apiv1.KnownPart{{Id: `client "x"`, Length: 1000}}},
 		"a negative age":  {Path: path, Version: "v", Size: 1000, Parts: part, AgeUs: -5}, "too old": {Path: path, Version: "v", Size: 1000, Parts: part, AgeUs: 61e6},

@@ -123,6 +123,7 @@ func hot(t *testing.T, f *fleet, third *node, paths map[string][]byte) {
 	}
 	f.source.apply(t, c)
 	third.origin.Forget()
+	before := third.count(t, "alio_peer_reads_total", "owner", "now", "result", "hit")
 	for path, data := range paths {
 		if f.owner(path) != third {
 			f.mustRead(third, path, data, 0, int64(len(data)))
@@ -130,6 +131,9 @@ func hot(t *testing.T, f *fleet, third *node, paths map[string][]byte) {
 	}
 	if reads := third.origin.Calls(origintest.OpRead); len(reads) > 0 {
 		t.Errorf("an owner of hot sections read %d times from the origin", len(reads))
+	}
+	if got := third.count(t, "alio_peer_reads_total", "owner", "now", "result", "hit") - before; got < float64(len(c.Hot)) {
+		t.Errorf("of %d hot sections %v were read from their first owner", len(c.Hot), got)
 	}
 }
 
