@@ -28,6 +28,8 @@ import (
 type spoiler struct {
 	spoil func(s *spoiler, n int, data []byte) []byte // of the n-th message; nil: the stream ends here
 	sent  int
+	at    int64 // where the message's bytes lie in the object
+	head  int   // bytes of its header
 	ctx   context.Context
 }
 
@@ -54,7 +56,15 @@ func (s *spoiltStream) SendMsg(m any) error {
 	reply := m.(*wire.ReadReply)
 	plain := &apiv1.ReadReply{Offset: reply.Offset, Length: reply.Length}
 	data := dataOf(reply)
-	s.s.sent++
+	if s.s.sent++; s.s.sent == 1 {
+		s.s.at = plain.Offset
+	}
+	rec, _, err := segfile.ParseRecord(data, 0, s.s.at)
+	if err != nil {
+		return err
+	}
+	s.s.head = segfile.RecordHeaderSize(rec.Length)
+	defer func() { s.s.at += int64(rec.Length) }()
 	if plain.Data = s.s.spoil(s.s, s.s.sent, data); plain.Data == nil {
 		return status.Error(codes.Aborted, "spoilt")
 	}
@@ -90,9 +100,9 @@ var faults = map[string]func(s *spoiler, n int, data []byte) []byte{
 		}
 		return data
 	},
-	"another version": func(_ *spoiler, _ int, data []byte) []byte { // all sums are right
-		body := data[segfile.RecordHeaderSize(len(data)-64):]
-		return segfile.AppendRecord(nil, 0, 0, segfile.HashPart("another").Page(0, int64(len(body))), 0, body)
+	"another version": func(s *spoiler, _ int, data []byte) []byte { // all is right about it, but that it is of another part
+		n := len(data) - s.head
+		return segfile.AppendRecord(nil, 0, s.at, segfile.HashPart("another").Page(s.at, int64(n)), 0, noise(1, n))[:len(data)]
 	},
 	"cut off":   func(_ *spoiler, _ int, data []byte) []byte { return data[:len(data)/2] },
 	"too long":  func(_ *spoiler, _ int, data []byte) []byte { return append(data, data...) },
