@@ -56,7 +56,7 @@ func TestPartOfARange(t *testing.T) {
 	f.mustRead(f.nodes[0], path, data, 0, 512<<10)
 	reader := f.nodes[1]
 	f.mustRead(reader, path, data, 2<<20-100, 100) // the version and the layout are known from here on
-	reader.peers.absent = newAbsences()
+	reader.peers.absent.forget()
 	reader.origin.Forget()
 	f.mustRead(reader, path, data, 0, 1<<20)
 	calls := reader.origin.Calls(origintest.OpRead)
