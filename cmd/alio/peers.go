@@ -21,7 +21,7 @@ func (p *parts) makePeers() error {
 		return fmt.Errorf("peers: %w", err)
 	}
 	p.peers, err = peers.New(peers.Options{Self: self, Source: p.fleet.node, Identity: p.identity, InFlight: int64(c.InFlight), PullRate: int64(c.PullRate),
-		Timeout: c.Timeout.Std(), Registerer: p.registry, Logger: p.log.With().Str("part", "peers").Logger()})
+		Patience: c.Patience.Std(), Timeout: c.Timeout.Std(), Registerer: p.registry, Logger: p.log.With().Str("part", "peers").Logger()})
 	return err
 }
 

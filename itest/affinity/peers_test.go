@@ -22,7 +22,7 @@ import (
 	"github.com/alio-lake/alio/itest/harness/s3proxy"
 )
 
-// peered is three sidecars over one S3 server whose requests are counted, that read from one another.
+// peered is three sidecars over one S3 server whose requests are counted, that read from one another. more are keys of their configuration.
 type peered struct {
 	t     *testing.T
 	store *harness.S3Server
@@ -33,7 +33,7 @@ type peered struct {
 	size  int // of files that are put, about
 }
 
-func startPeered(t *testing.T) *peered {
+func startPeered(t *testing.T, more string) *peered {
 	t.Helper()
 	p := &peered{t: t, store: harness.S3(t), all: map[string]*harness.Alio{}, doors: map[string]*awss3.Client{}, files: map[string][]byte{}, size: 300_000}
 	var err error
@@ -56,7 +56,7 @@ func startPeered(t *testing.T) *peered {
 		p.all[name] = harness.SidecarWith(t, harness.AlioOptions{
 			Endpoint: p.proxy.URL(), Bucket: p.store.Bucket, Region: p.store.Region, AccessKey: p.store.AccessKey, SecretKey: p.store.SecretKey, Socket: filepath.Join(t.TempDir(), "s"),
 			ExtraYAML: fmt.Sprintf("affinity: {name: %s, worker: '%s:8080', sidecar: '%s', weight: 10, lease: %s, %s, ring: {partitions: 1024}}\n", name, name, port.Addr(), lease, part) +
-				fmt.Sprintf("peers: {listen: '%s', ca_file: %s, tls: {cert_file: %s, key_file: %s}}\n", port.Addr(), certificates.CA, certificates.Cert, certificates.Key),
+				fmt.Sprintf("peers: {listen: '%s', ca_file: %s, tls: {cert_file: %s, key_file: %s}, %s}\n", port.Addr(), certificates.CA, certificates.Cert, certificates.Key, more),
 		})
 		p.doors[name] = harness.S3Client(p.all[name].Door, p.all[name].Region, p.all[name].AccessKey, p.all[name].SecretKey)
 	}
@@ -140,7 +140,7 @@ func (p *peered) settled(ctx context.Context) {
 func TestPeers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	p := startPeered(t)
+	p := startPeered(t, "patience: 10s, timeout: 20s") // the machine may be busy
 	paths := p.put(ctx, "t1", 24)
 	owners := p.owners(ctx, "b", paths)
 	for i, path := range paths {
@@ -189,7 +189,7 @@ func TestPeers(t *testing.T) {
 	p.proxy.Reset()
 	need(t, os.RemoveAll(p.all["c"].CacheDir))
 	p.back(ctx, later, owners, "with an empty disk")
-	p.all["c"].Kill()
+	p.all["c"].Shutdown()
 	p.back(ctx, later, owners, "with its disk")
 }
 

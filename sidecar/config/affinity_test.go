@@ -65,6 +65,7 @@ func TestPeers(t *testing.T) {
 		{fleet + "peers: {listen: '0.0.0.0:2', in_flight: 1KiB, " + tls + "}", "peers.in_flight"},
 		{fleet + "peers: {listen: '0.0.0.0:2', pull_rate: 1KiB, " + tls + "}", "peers.pull_rate"},
 		{fleet + "peers: {listen: '0.0.0.0:2', timeout: 1ms, " + tls + "}", "peers.timeout: 1ms is outside"},
+		{fleet + "peers: {listen: '0.0.0.0:2', patience: 2s, " + tls + "}", "peers.patience: 2s is outside"},
 		{"peers: {listen: '0.0.0.0:2', " + tls + "}", "peers.listen: is set, and this sidecar is no member of a fleet"},
 		{"affinity: {worker: 'w:1', etcd: {endpoints: ['http://e:2379']}}\npeers: {listen: '0.0.0.0:2', " + tls + "}", "affinity.sidecar: is missing"},
 	} {

@@ -142,6 +142,7 @@ peers:
     key_file: ""
   in_flight: 64MiB
   pull_rate: 64MiB
+  patience: 5ms
   timeout: 1s
 admin:
   listen: 127.0.0.1:9481
@@ -274,6 +275,7 @@ peers:
   tls: {cert_file: /tls/peers.pem, key_file: /tls/peers.key}
   in_flight: 32MiB
   pull_rate: 16MiB
+  patience: 7ms
   timeout: 2s
 admin:
   listen: 127.0.0.1:1234

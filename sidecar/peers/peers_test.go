@@ -56,7 +56,7 @@ func TestPartOfARange(t *testing.T) {
 	f.mustRead(f.nodes[0], path, data, 0, 512<<10)
 	reader := f.nodes[1]
 	f.mustRead(reader, path, data, 2<<20-100, 100) // the version and the layout are known from here on
-	reader.peers.absent = newAbsences()
+	reader.peers.absent.forget()
 	reader.origin.Forget()
 	f.mustRead(reader, path, data, 0, 1<<20)
 	calls := reader.origin.Calls(origintest.OpRead)
@@ -123,6 +123,7 @@ func hot(t *testing.T, f *fleet, third *node, paths map[string][]byte) {
 	}
 	f.source.apply(t, c)
 	third.origin.Forget()
+	before := third.count(t, "alio_peer_reads_total", "owner", "now", "result", "hit")
 	for path, data := range paths {
 		if f.owner(path) != third {
 			f.mustRead(third, path, data, 0, int64(len(data)))
@@ -130,6 +131,9 @@ func hot(t *testing.T, f *fleet, third *node, paths map[string][]byte) {
 	}
 	if reads := third.origin.Calls(origintest.OpRead); len(reads) > 0 {
 		t.Errorf("an owner of hot sections read %d times from the origin", len(reads))
+	}
+	if got := third.count(t, "alio_peer_reads_total", "owner", "now", "result", "hit") - before; got < float64(len(c.Hot)) {
+		t.Errorf("of %d hot sections %v were read from their first owner", len(c.Hot), got)
 	}
 }
 

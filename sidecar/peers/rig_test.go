@@ -343,3 +343,11 @@ func noise(seed uint64, n int) []byte {
 func ages(d time.Duration) []freshness.Rule {
 	return []freshness.Rule{{Path: "**", Answers: []freshness.Kind{freshness.Object}, MaxAge: d}}
 }
+
+// forget forgets all.
+func (a *absences) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.mu.young)
+	clear(a.mu.old)
+}
