@@ -122,7 +122,6 @@ type ours struct {
 	epochs  int
 	hot     int     // the most hot sections at once
 	worst   float64 // partitions of the fullest member over the mean, in any epoch
-	applied time.Duration
 }
 
 // ringSettings are the ring's, as configured by default, with zones.
