@@ -48,6 +48,10 @@ placement: ## splits placed by the affinity service in a Trino of one coordinato
 commits: ## 1,000 commits to a Delta table beside readers at two S3 doors, and 50 tables born again (COMMITS=n: another number); not part of CI
 	ALIO_COMMITS=$${COMMITS:-1000} go test -count=1 -timeout 30m -run '^TestTables$$' -v ./itest
 
+.PHONY: counts
+counts: ## what Trino asks the store over warm Delta, Iceberg and Hudi tables, straight, by the bridge and by the S3 door, and 20 commits that it reads; not part of CI
+	go test -count=1 -tags counts -timeout 30m -run '^TestTrinoCounts$$' -v ./itest
+
 .PHONY: soak
 soak: ## 10,000 changes of 60 files on a real HDFS beside readers through sidecars (SOAK=n: another number); the result is printed
 	ALIO_SOAK=$${SOAK:-10000} go test -count=1 -timeout 60m -run '^TestHDFS$$' -v ./itest/consistency
