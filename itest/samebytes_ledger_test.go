@@ -3,6 +3,7 @@ package itest
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -62,7 +63,7 @@ func (l *ledger) judge(path, etag string, off int64, got []byte, asked, had time
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if data := l.data[path+"\x00"+etag]; etag != absent && (off < 0 || off+int64(len(got)) > int64(len(data)) || !bytes.Equal(got, data[off:off+int64(len(got))])) {
-		return fmt.Errorf("%d bytes at %d are not those of version %s", len(got), off, etag)
+		return fmt.Errorf("%d bytes at %d are not those of version %s (of %d bytes, %v), but %s", len(got), off, etag, len(data), l.when(path, etag), l.whose(path, off, got))
 	}
 	var last state
 	for _, s := range l.paths[path] {
@@ -80,4 +81,33 @@ func (l *ledger) judge(path, etag string, off int64, got []byte, asked, had time
 		return fmt.Errorf("version %q never was", etag)
 	}
 	return fmt.Errorf("version %q was replaced %v before it was asked for; max_age is %v", etag, asked.Sub(last.until), maxAge)
+}
+
+// whose names the versions of the path that have these bytes.
+func (l *ledger) whose(path string, off int64, got []byte) string {
+	var all []string
+	for _, s := range l.paths[path] {
+		data := l.data[path+"\x00"+s.etag]
+		if s.etag != absent && off >= 0 && off+int64(len(got)) <= int64(len(data)) && bytes.Equal(got, data[off:off+int64(len(got))]) {
+			all = append(all, fmt.Sprintf("those of %s (of %d bytes, %v)", s.etag, len(data), l.when(path, s.etag)))
+		}
+	}
+	if len(all) == 0 {
+		return "of no version"
+	}
+	return strings.Join(all, ", ")
+}
+
+// when tells when a version was there, by milliseconds ago.
+func (l *ledger) when(path, etag string) string {
+	out := "never there"
+	for _, s := range l.paths[path] {
+		if s.etag == etag {
+			out = fmt.Sprintf("from %d ms ago", time.Since(s.from).Milliseconds())
+			if !s.until.IsZero() {
+				out += fmt.Sprintf(" until %d ms ago", time.Since(s.until).Milliseconds())
+			}
+		}
+	}
+	return out
 }
