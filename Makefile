@@ -76,7 +76,7 @@ prefetch: ## cold scans through the S3 door with prefetching off and on, before 
 
 .PHONY: compare
 compare: ## warm reads beside nginx, Alluxio, a JVM's bare channel and bare servers (fetched on the first run); the tables go into benchmarks/results
-	cd benchmarks/compare && go test ./... && go build -o ../../bin/compare . && ../../bin/compare -results ../results && \
+	cd benchmarks/compare && go test ./... && go build -o ../../bin/compare . && ../../bin/compare -processes 3 -rounds 6 -results ../results && \
 	../../bin/compare -one-processor -readers 1 -peers alio-s3,alio-s3-disk,nginx,http-floor,tcp-copy -results ../results
 
 .PHONY: sim
