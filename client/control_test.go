@@ -291,7 +291,8 @@ func TestRestart(t *testing.T) {
 	r.want(f, o, 0, 10_000) // by Read: the places are void
 	before := r.local()
 	r.want(f, o, 0, 10_000) // they are asked for, and told again
-	if r.local() != before+10_000 || r.count("status") != 2 {
+	// Once at the start, once of the new process, and once more where a call to it took so long that it was doubted.
+	if n := r.count("status"); r.local() != before+10_000 || n < 2 || n > 3 {
 		t.Fatalf("%v bytes read locally, Status asked %d times", r.local()-before, r.count("status"))
 	}
 	if s.gone || gone.gone || r.metric("alio_client_forgets_total") != 1 {
