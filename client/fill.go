@@ -216,7 +216,7 @@ func fitting(pages []grant, most int64) (n int) {
 
 // claimAnew claims what the sidecar lacks of a row, as it is cut now. What was granted whole within the row is left to be put.
 func (c *Client) claimAnew(v *view, whole span, old *opened, before []grant) (claim *opened, left []grant) {
-	c.giveBack(v, old.token)
+	c.release(v, old.token) // first: what is still claimed would not be granted
 	claim, err := c.claim(c.alive, v, whole)
 	if err != nil {
 		c.counts.putsDropped.Add(uint64(len(before)))
@@ -267,14 +267,18 @@ func (c *Client) putCall(m *apiv1.PutRequest, deadline time.Duration) (got *apiv
 	return got, err
 }
 
-// giveBack gives up what is left of a claim, so that others may fill it at once.
+// giveBack is release in the background.
 func (c *Client) giveBack(v *view, token []byte) {
-	if c.closed() || len(token) == 0 {
-		return
+	if !c.closed() {
+		c.background.Go(func() { c.release(v, token) })
 	}
-	c.background.Go(func() {
-		_, _ = c.putCall(&apiv1.PutRequest{Mount: v.object.Mount, Path: v.object.Path, Fill: v.fill.wire(), Token: token}, maxPutWait) // else it runs out
-	})
+}
+
+// release gives up what is left of a claim, so that others may fill it at once. Where that cannot be told, the claim runs out.
+func (c *Client) release(v *view, token []byte) {
+	if len(token) > 0 {
+		_, _ = c.putCall(&apiv1.PutRequest{Mount: v.object.Mount, Path: v.object.Path, Fill: v.fill.wire(), Token: token}, maxPutWait)
+	}
 }
 
 func putPage(g grant, data []byte) *apiv1.PutPage {
