@@ -28,8 +28,9 @@ func (s *Sidecar) List(ctx context.Context, mount string, req origin.ListRequest
 	return dropPast(req, a.Value), err
 }
 
-// list gets one page of an origin's, as it was asked for.
+// list gets one page of an origin's, as origins and other sidecars know pages: of what was listed before, whoever calls it drops what comes again.
 func (s *Sidecar) list(ctx context.Context, m *mounted, req origin.ListRequest, maxAge time.Duration) (freshness.Answer[origin.Listing], bool, error) {
+	req.Folded = false
 	return s.lists.GetDated(ctx, m.listKey(req), func(freshness.Answer[origin.Listing]) time.Duration { return maxAge }, s.presentList(m, req, maxAge))
 }
 

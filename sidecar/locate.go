@@ -118,7 +118,7 @@ func (s *Sidecar) LocateClient(ctx context.Context, f ClientFile) (Located, erro
 	if f.Size < 0 {
 		return Located{}, origin.NewError(origin.ErrInvalid, "open", f.Path, fmt.Errorf("size %d is negative", f.Size))
 	}
-	id := fmt.Sprintf(clientParts+"%q %q %q %q %q %d", f.Domain, f.Mount, f.Path, f.Kind, f.Version, f.Size)
+	id := fmt.Sprintf(ClientParts+"%q %q %q %q %q %d", f.Domain, f.Mount, f.Path, f.Kind, f.Version, f.Size)
 	obj := origin.Object{Path: f.Path, Version: origin.Version(f.Kind + " " + f.Version), Size: f.Size,
 		Parts: []origin.Part{{ID: id, Length: f.Size}}}
 	found := Located{Object: obj, FreshFor: freshness.Forever}

@@ -44,8 +44,8 @@ type Told struct {
 	Answer freshness.Answer[origin.Object]
 }
 
-// clientParts begin the ids of parts that clients have put; see LocateClient. Other sidecars neither see nor name them.
-const clientParts = "client "
+// ClientParts begin the ids of parts that clients have put; see LocateClient. Other sidecars neither see nor name them.
+const ClientParts = "client "
 
 // place is the mount for other sidecars.
 func (m *mounted) place() Place { return Place{Mount: m.name, Space: m.space} }
@@ -160,7 +160,7 @@ func (s *Sidecar) presentList(m *mounted, req origin.ListRequest, maxAge time.Du
 // object's part, if it is all of one; the version of an object of several parts must be known here. Whether a page is there is for the cache to say. No origin is asked.
 func (s *Sidecar) Held(ctx context.Context, at Place, path string, version origin.Version, size int64, part string) *cache.View {
 	m := s.at(at)
-	if m == nil || version == "" || size <= 0 || strings.HasPrefix(part, clientParts) {
+	if m == nil || version == "" || size <= 0 || strings.HasPrefix(part, ClientParts) {
 		return nil
 	}
 	obj := origin.Object{Path: path, Version: version, Size: size, Parts: []origin.Part{{ID: part, Length: size}}}

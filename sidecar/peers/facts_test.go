@@ -3,6 +3,7 @@ package peers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 	"time"
@@ -68,6 +69,35 @@ func TestOneListTellsAll(t *testing.T) {
 		stats, lists := x.origin.Calls(origintest.OpStat), x.origin.Calls(origintest.OpList)
 		if len(stats)+len(lists) > 0 {
 			t.Errorf("%s asked the origin: %+v %+v", x.name, stats, lists)
+		}
+	}
+}
+
+// TestPagesOfLargeFolders: a page after a common prefix, by a client that wants it only once, is a page like others to peers.
+func TestPagesOfLargeFolders(t *testing.T) {
+	f := newFleet(t, 3, func(_ int, o *nodeOptions) { o.sidecar.Rules = []freshness.Rule{{Path: "**", MaxAge: time.Minute}} })
+	for i := range 1100 {
+		f.store.Put(fmt.Sprintf("t/d%04d/x", i), []byte("x"))
+	}
+	req := origin.ListRequest{Prefix: "t/", Delimiter: "/", StartAfter: "t/d1050/", Folded: true, MaxKeys: 10}
+	first := f.nodes[0]
+	if first.tellsNobody("t/x") { // it is the home itself: let another one list
+		first = f.nodes[1]
+	}
+	_, err := first.List(t.Context(), "lake", req)
+	need(t, err)
+	until(t, "the pages have been told", func() bool { return first.count(t, "alio_peer_told_total") >= 2 }) // the folder's first, and what was asked for
+	for _, x := range f.nodes {
+		l, err := x.List(t.Context(), "lake", req)
+		need(t, err)
+		if len(l.CommonPrefixes) == 0 || l.CommonPrefixes[0] != "t/d1051/" {
+			t.Errorf("%s lists %v", x.name, l.CommonPrefixes)
+		}
+		if n := x.count(t, "alio_peer_facts_total", "about", "listing", "result", factFailed); n > 0 {
+			t.Errorf("%s: %v answers of peers were not understood", x.name, n)
+		}
+		if trouble := x.peers.Trouble(); len(trouble) > 0 {
+			t.Errorf("%s: %v", x.name, trouble)
 		}
 	}
 }

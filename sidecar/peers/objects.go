@@ -16,9 +16,6 @@ import (
 // agesAgo is when an answer was sent for that is of a time before the sidecar started: it is believed only where answers never grow too old.
 const agesAgo = 100 * 365 * 24 * time.Hour
 
-// clientParts begin the ids of parts that clients have put: nobody may tell of them.
-const clientParts = "client "
-
 func place(p sidecar.Place) *apiv1.Place {
 	return &apiv1.Place{Mount: p.Mount, Space: []byte(p.Space)}
 }
@@ -84,7 +81,7 @@ func objectOf(k *apiv1.KnownObject) (origin.Object, error) {
 	}
 	at := int64(0)
 	for _, p := range k.Parts {
-		if p.Length < 0 || p.Length > o.Size-at || p.Id == "" || strings.HasPrefix(p.Id, clientParts) {
+		if p.Length < 0 || p.Length > o.Size-at || p.Id == "" || strings.HasPrefix(p.Id, sidecar.ClientParts) {
 			return o, fmt.Errorf("%w: %q has a part %q of %d bytes at %d", errGarbage, o.Path, p.Id, p.Length, at)
 		}
 		o.Parts = append(o.Parts, origin.Part{ID: p.Id, Offset: at, Length: p.Length})
