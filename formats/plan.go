@@ -180,6 +180,11 @@ func (p *plan) arrange() error {
 			kept[n-1].end = e.end
 			continue
 		}
+		if n := len(kept); n == i { // as good as all of them: they stay where they are
+			kept = p.extents[:n+1]
+			kept[n].end = e.end
+			continue
+		}
 		kept = append(kept, e)
 	}
 	p.extents = kept
