@@ -1,4 +1,4 @@
-package affinity
+package itest
 
 import (
 	"bytes"
@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -28,46 +30,48 @@ type served struct {
 	t     *testing.T
 	store *harness.S3Server
 	proxy *s3proxy.Proxy
-	all   map[string]*harness.Alio
-	doors []string // of all, in the order of their names
+	all   []*harness.Alio
+	doors []string // of all
+	tls   harness.Certificates
 	files map[string][]byte
+	puts  int
 }
 
 const fleetToken = "for-readers"
 
 func startServed(t *testing.T) *served {
 	t.Helper()
-	s := &served{t: t, store: harness.S3(t), all: map[string]*harness.Alio{}, files: map[string][]byte{}}
+	s := &served{t: t, store: harness.S3(t), files: map[string][]byte{}}
 	var err error
 	s.proxy, err = s3proxy.Start(s3proxy.Options{Target: s.store.Endpoint})
 	need(t, err)
 	t.Cleanup(func() { s.proxy.Close() })
-	etcd, err := harness.PickPort()
+	s.tls, err = harness.NewCertificates(t.TempDir())
 	need(t, err)
-	t.Cleanup(etcd.Release)
+	service := harness.AffinityService(t, harness.AffinityOptions{Lease: 30 * time.Second, Ring: "{partitions: 1024, section_size: 1MiB}"})
 	for _, name := range []string{"a", "b", "c"} {
 		port, err := harness.PickPort()
 		need(t, err)
 		t.Cleanup(port.Release)
-		part := "etcd: {endpoints: ['http://" + etcd.Addr() + "']}"
-		if name == "a" {
-			part = "embedded: {listen: '" + etcd.Addr() + "'}"
-		}
-		s.all[name] = harness.SidecarWith(t, harness.AlioOptions{
-			Endpoint: s.proxy.URL(), Bucket: s.store.Bucket, Region: s.store.Region, AccessKey: s.store.AccessKey, SecretKey: s.store.SecretKey, Socket: filepath.Join(t.TempDir(), "s"),
-			GRPCListen: port.Addr(), GRPCToken: fleetToken,
-			ExtraYAML: fmt.Sprintf("affinity: {name: %s, worker: '%s:8080', sidecar: '%s', weight: 10, lease: 30s, %s, ring: {partitions: 1024, section_size: 1MiB}}\n", name, name, port.Addr(), part),
-		})
-		s.doors = append(s.doors, port.Addr())
+		_, number, err := net.SplitHostPort(port.Addr())
+		need(t, err)
+		door := "localhost:" + number
+		s.all = append(s.all, harness.SidecarWith(t, harness.AlioOptions{
+			Endpoint: s.proxy.URL(), Bucket: s.store.Bucket, Region: s.store.Region, AccessKey: s.store.AccessKey, SecretKey: s.store.SecretKey,
+			GRPCListen: port.Addr(), GRPCToken: fleetToken, GRPCTLS: s.tls,
+			ExtraYAML: fmt.Sprintf("affinity: {name: %s, worker: '%s:8080', sidecar: '%s', weight: 10, lease: 30s, candidate: false, etcd: {endpoints: ['%s']}}\nfreshness: {rules: [{path: 'lake/**', max_age: 0s}]}\n", name, name, door, service.Etcd),
+		}))
+		s.doors = append(s.doors, door)
 	}
-	shares(t, 3, s.all["a"], s.all["b"], s.all["c"])
+	need(t, service.Await(t.Context(), len(s.all)))
 	return s
 }
 
 func (s *served) put(ctx context.Context, path string, size int) {
 	s.t.Helper()
 	data := make([]byte, size)
-	rand.NewChaCha8([32]byte{byte(size), byte(len(s.files))}).Read(data)
+	rand.NewChaCha8([32]byte{byte(size), byte(len(s.files)), byte(s.puts)}).Read(data)
+	s.puts++
 	_, err := s.store.Client().PutObject(ctx, &awss3.PutObjectInput{Bucket: &s.store.Bucket, Key: &path, Body: bytes.NewReader(data)})
 	need(s.t, err)
 	s.files[path] = data
@@ -100,11 +104,9 @@ type reader struct {
 func (s *served) reader(o fleet.Options) *reader {
 	s.t.Helper()
 	r := &reader{registry: prometheus.NewRegistry()}
-	o.Token, o.Registerer = fleetToken, r.registry
-	if o.Members == nil {
-		o.Members = []string{"127.0.0.1:1", s.doors[1]} // the first of them is gone
-	}
-	var err error
+	secure, err := s.tls.TLS()
+	need(s.t, err)
+	o.Members, o.Token, o.TLS, o.Registerer = []string{"localhost:1", s.doors[1]}, fleetToken, secure, r.registry // the first of them is gone
 	r.Fleet, err = fleet.New(o)
 	need(s.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -169,11 +171,12 @@ func TestFleet(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	s := startServed(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for i := range 6 {
-		s.put(ctx, fmt.Sprintf("t/part-%d.bin", i), 2<<20+i*700_000)
+		s.put(ctx, fmt.Sprintf("part-%d.bin", i), 2<<20+i*700_000)
 	}
+	s.put(ctx, "overwritten.bin", 6<<20)
 	one, two := s.reader(fleet.Options{}), s.reader(fleet.Options{Fallback: s, ControlDeadline: 10 * time.Second})
 	s.readAll(one, rnd, 12)
 	cold := s.cost(ctx)
@@ -183,6 +186,10 @@ func TestFleet(t *testing.T) {
 	if cold.DataGETs == 0 || warm.DataGETs > 0 {
 		t.Errorf("what the members hold was read from the origin again: %v", warm)
 	}
+	java := s.java(t)
+	if a := java.read(rnd, 6, false); a["owner"] == 0 || a["standby"]+a["failed"] > 0 || s.cost(ctx).DataGETs > 0 {
+		t.Errorf("all members are well, and Java's answers came from %v", a)
+	}
 	for _, r := range []*reader{one, two} {
 		if a := r.answers(t); a["owner"] == 0 || a["standby"]+a["failed"]+a["fallback"] > 0 {
 			t.Errorf("all members are well, and answers came from %v", a)
@@ -190,49 +197,89 @@ func TestFleet(t *testing.T) {
 	}
 
 	began := time.Now()
-	s.all["c"].Kill()
+	s.all[2].Kill()
 	s.readAll(two, rnd, 3)
 	if a := two.answers(t); a["standby"] == 0 || a["fallback"] > 0 {
 		t.Errorf("a member is gone, and answers came from %v", a)
 	}
 	t.Logf("one is gone: %v", time.Since(began))
-	s.overwritten(ctx, two)
+	if a := java.read(rnd, 3, false); a["standby"] == 0 {
+		t.Errorf("a member is gone, and Java's answers came from %v", a)
+	}
+	s.overwritten(ctx, two, java)
 	began = time.Now()
-	s.all["a"].Kill()
-	s.all["b"].Kill()
+	s.all[0].Kill()
+	s.all[1].Kill()
 	s.readAll(two, rnd, 1)
 	if a := two.answers(t); a["fallback"] == 0 {
 		t.Errorf("all members are gone, and answers came from %v", a)
 	}
+	if a := java.read(rnd, 3, true); a["fallback"] == 0 {
+		t.Errorf("all members are gone, and Java's answers came from %v", a)
+	}
 	t.Logf("all are gone: %v", time.Since(began))
-	_, err := one.Open(ctx, "lake", "t/never.bin", client.OpenOptions{})
+	_, err := one.Open(ctx, "lake", "never.bin", client.OpenOptions{})
 	if !errors.Is(err, client.ErrUnavailable) || !strings.Contains(err.Error(), s.doors[0]) && !strings.Contains(err.Error(), s.doors[1]) {
 		t.Errorf("all members are gone, there is no fallback, and the error is %v", err)
 	}
 }
 
-// overwritten changes a file that is open: reads give the old bytes, from who holds them, or say that it has changed.
-func (s *served) overwritten(ctx context.Context, r *reader) {
+// javaFleet is the Java program FleetReader.
+type javaFleet struct {
+	*javaPlacer
+	folder string
+}
+
+func (s *served) java(t *testing.T) *javaFleet {
+	t.Helper()
+	folder := t.TempDir()
+	for name, data := range s.files {
+		need(t, os.WriteFile(filepath.Join(folder, name), data, 0o600))
+	}
+	r := startJava(t, nil, javaJars(t), "io.alio.client.FleetReader", fleetToken, s.tls.CA, folder, "localhost:1", s.doors[1])
+	return &javaFleet{javaPlacer: &javaPlacer{t: t, in: r.in, lines: r.out}, folder: folder}
+}
+
+// read has it open each file and read it in random pieces, compared with the folder, and returns who has answered since it began.
+func (j *javaFleet) read(rnd *rand.Rand, pieces int, fallback bool) map[string]float64 {
+	j.t.Helper()
+	answer := j.ask(fmt.Sprintf("read %d %d %t", rnd.Int64(), pieces, fallback))
+	if !strings.HasPrefix(answer, "owner=") {
+		j.t.Fatalf("Java: %s", answer)
+	}
+	return counted(j.t, strings.ReplaceAll(answer, " ", ","))
+}
+
+// overwritten changes a file that is open here and in Java: reads give the old bytes, from who holds them, or say that it has changed.
+func (s *served) overwritten(ctx context.Context, r *reader, java *javaFleet) {
 	s.t.Helper()
-	const path = "t/overwritten.bin"
-	s.put(ctx, path, 3<<20)
+	const path = "overwritten.bin"
 	old := s.files[path]
 	f, err := r.Open(ctx, "lake", path, client.OpenOptions{})
 	need(s.t, err)
 	got := make([]byte, 1<<20)
 	_, err = f.ReadAt(got, 0)
 	need(s.t, err)
-	s.put(ctx, path, 3<<20+1)
-	changed := 0
-	for off := int64(0); off < 3<<20; off += 1 << 20 {
-		switch _, err := f.ReadAt(got, off); {
+	if answer := java.ask("first " + path); answer != "read 1" {
+		s.t.Fatalf("Java: %s", answer)
+	}
+	need(s.t, s.all[0].Cold(ctx)) // so that the old bytes are not with everybody
+	need(s.t, s.all[1].Cold(ctx))
+	s.put(ctx, path, len(old)) // other bytes
+	right, changed := 0, 0
+	for off := 0; off < len(old); off += 1 << 20 {
+		switch _, err := f.ReadAt(got, int64(off)); {
 		case errors.Is(err, client.ErrVersionChanged):
 			changed++
 		case err != nil || !bytes.Equal(got, old[off:off+1<<20]):
 			s.t.Fatalf("a file that was overwritten while it was open, at %d: not its bytes, %v", off, err)
+		default:
+			right++
 		}
 	}
-	if changed == 0 {
-		s.t.Error("no read of the parts that nobody holds said that the file has changed")
+	answer := java.ask("rest " + path)
+	s.t.Logf("overwritten while it was open: %d pieces as before, %d said that it has changed; Java: %s", right, changed, answer)
+	if changed == 0 || !strings.HasPrefix(answer, "right=") || strings.HasSuffix(answer, "changed=0") {
+		s.t.Error("no read of the parts that nobody holds said that the file has changed, or a read was wrong")
 	}
 }
