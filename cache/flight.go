@@ -13,6 +13,10 @@ var ErrClosed = errors.New("cache is closed")
 // errAbandoned ends the flights of a fill that nobody waited for any more. No reader ever returns it: one that meets it plans anew.
 var errAbandoned = errors.New("fill abandoned")
 
+// ErrAgain is for a Source behind Ahead that has not got the bytes and asked nobody who surely has: readers that have joined the fill meanwhile plan anew, and make
+// one of their own.
+var ErrAgain = errors.New("not there; to be read another way")
+
 // flightState says how far a missing page has come.
 type flightState uint8
 

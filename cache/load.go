@@ -95,7 +95,7 @@ func (r *Reader) await(w *want) (data []byte, again bool, err error) {
 			r.span = max(r.span/2, minSpan)
 		}
 		return nil, false, nil
-	case errors.Is(err, errAbandoned):
+	case errors.Is(err, errAbandoned), errors.Is(err, ErrAgain):
 		return nil, true, nil
 	case errors.Is(err, ErrClosed):
 		return nil, false, origin.NewError(origin.ErrUnavailable, "read", r.geo.obj.Path, err)

@@ -146,7 +146,7 @@ func (m *counters) fill(err error, abandoned bool) {
 		m.results[resultCancelled].Add(1)
 	case err == nil:
 		m.results[resultOK].Add(1)
-	case errors.Is(err, errNoRequest):
+	case errors.Is(err, errNoRequest), errors.Is(err, ErrAgain):
 	default:
 		kind := origin.Kind(err)
 		for i, r := range fillResults {

@@ -26,6 +26,7 @@ type pull struct {
 	p       *Peers
 	m       *member
 	why     relation
+	ahead   bool // nobody waits for it
 	absence uint64
 	obj     *origin.Object
 	off, n  int64
@@ -37,6 +38,8 @@ type pull struct {
 	part int // the part that hash is of; -1: none yet
 	hash segfile.PartKey
 	got  int64 // bytes
+
+	failed error // why it ended before its end; set before pieces is closed
 }
 
 // run receives until the end, whatever that is.
@@ -52,6 +55,7 @@ func (l *pull) run(at sidecar.Place) {
 	if errors.Is(err, errLate) {
 		l.m.pages.saw(time.Since(begun))
 	}
+	l.failed = err
 	l.done(err)
 	close(l.pieces)
 }
@@ -72,7 +76,10 @@ func (l *pull) done(err error) {
 	case errors.Is(err, errMiss):
 		l.p.absent.missed(l.absence)
 	}
-	l.p.metrics.pulled(l.why, l.got, l.got == l.n, err)
+	if !l.ahead {
+		l.p.reading.Add(-l.n)
+		l.p.metrics.pulled(l.why, l.got, l.got == l.n, err)
+	}
 }
 
 // receive asks the member and passes on what it sends.
@@ -81,7 +88,7 @@ func (l *pull) receive(at sidecar.Place, begun time.Time) error {
 	if err != nil {
 		return err
 	}
-	req := &apiv1.PagesRequest{Place: place(at), Path: l.obj.Path, Version: string(l.obj.Version), Size: l.obj.Size, Offset: l.off, Length: l.n}
+	req := &apiv1.PagesRequest{Place: place(at), Path: l.obj.Path, Version: string(l.obj.Version), Size: l.obj.Size, Offset: l.off, Length: l.n, Ahead: l.ahead}
 	if len(l.obj.Parts) == 1 {
 		req.Part = l.obj.Parts[0].ID
 	}

@@ -22,7 +22,7 @@ func (p *Peers) Read(ctx context.Context, at sidecar.Place, obj *origin.Object, 
 	if m == nil || !speakable(string(obj.Version)) || len(obj.Parts) == 1 && !speakable(obj.Parts[0].ID) {
 		return own(ctx, off, n)
 	}
-	absence := p.absent.key(m.name, at.Mount+"/"+obj.Path+"\x00"+string(obj.Version), off/absenceUnit)
+	absence := p.absenceOf(m, at, obj, off)
 	if refused := p.refuse(m, why, absence, n); refused != "" {
 		p.metrics.reads.WithLabelValues(relationNames[why], refused).Inc()
 		return own(ctx, off, n)
@@ -41,6 +41,11 @@ func (p *Peers) Read(ctx context.Context, at sidecar.Place, obj *origin.Object, 
 	return r, nil
 }
 
+// absenceOf names what a miss of a member at a place in an object speaks of.
+func (p *Peers) absenceOf(m *member, at sidecar.Place, obj *origin.Object, off int64) uint64 {
+	return p.absent.key(m.name, at.Mount+"/"+obj.Path+"\x00"+string(obj.Version), off/absenceUnit)
+}
+
 // refuse says why a member is not asked for n bytes now; "": it is, and the bytes in flight and a place among its calls were taken.
 func (p *Peers) refuse(m *member, why relation, absence uint64, n int64) (result string) {
 	switch {
@@ -55,6 +60,7 @@ func (p *Peers) refuse(m *member, why relation, absence uint64, n int64) (result
 		p.inFlight.Release(n)
 		return resultBroken
 	}
+	p.reading.Add(n)
 	return ""
 }
 

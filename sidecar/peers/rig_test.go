@@ -239,7 +239,7 @@ func (f *fleet) add(i int, change func(i int, o *nodeOptions)) *node {
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { x.server.Serve(ln) })
-	wg.Go(func() { x.peers.Run(ctx) })
+	wg.Go(func() { x.peers.Run(ctx, x.Sidecar) })
 	t.Cleanup(func() {
 		x.Sidecar.Close()
 		need(t, x.cache.Close())

@@ -1,0 +1,101 @@
+package peers
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/alio-lake/alio/affinity/ring"
+	"github.com/alio-lake/alio/cache"
+	"github.com/alio-lake/alio/origin"
+	"github.com/alio-lake/alio/sidecar"
+)
+
+type (
+	epoch = ring.Epoch
+	body  = io.ReadCloser
+)
+
+// errLeft is that a member is not asked now.
+var errLeft = errors.New("the peer is left alone")
+
+// unknown tells whether a member is of a build that does not know the question.
+func unknown(err error) bool { return status.Code(err) == codes.Unimplemented }
+
+// only reads a range from a member and from nobody else. Nobody waits for it, so nobody else is asked when it is late; but a reader may come and wait, so it is not waited for long either. What ends it
+// early is cache.ErrAgain, and is told in why.
+func (p *Peers) only(ctx context.Context, m *member, at sidecar.Place, obj *origin.Object, off, n int64, why *error) (io.ReadCloser, error) {
+	if !p.inFlight.TryAcquire(n) {
+		return nil, errBusy
+	}
+	if !m.begin() {
+		p.inFlight.Release(n)
+		return nil, errLeft
+	}
+	pages := &pull{p: p, m: m, ahead: true, absence: p.absenceOf(m, at, obj, off), obj: obj, off: off, n: n, part: -1, pieces: make(chan []byte, 1)}
+	pages.ctx, pages.leave = context.WithCancelCause(ctx)
+	if !p.spawn(func() { pages.run(at) }) {
+		pages.done(context.Canceled)
+		return nil, errLeft
+	}
+	return &onlyBody{ctx: ctx, pull: pages, left: n, why: why}, nil
+}
+
+// onlyBody is what a member sends. It serves one goroutine.
+type onlyBody struct {
+	ctx   context.Context
+	pull  *pull
+	piece []byte
+	left  int64
+	why   *error
+}
+
+// Read implements io.Reader.
+func (b *onlyBody) Read(to []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	if len(b.piece) == 0 {
+		if err := b.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(to, b.piece)
+	b.piece = b.piece[n:]
+	b.left -= int64(n)
+	return n, nil
+}
+
+// next waits for a piece.
+func (b *onlyBody) next() error {
+	t := time.NewTimer(max(4*b.pull.m.pages.hedge(), leastStall))
+	defer t.Stop()
+	select {
+	case x, ok := <-b.pull.pieces:
+		if !ok {
+			if *b.why = b.pull.failed; *b.why == nil { // it holds the beginning only
+				*b.why = errMiss
+			}
+			return cache.ErrAgain
+		}
+		b.piece = x
+		return nil
+	case <-b.ctx.Done():
+		*b.why = b.ctx.Err()
+		return b.ctx.Err()
+	case <-t.C:
+		b.pull.leave(errLate)
+		*b.why = errLate
+		return cache.ErrAgain
+	}
+}
+
+// Close implements io.Closer.
+func (b *onlyBody) Close() error {
+	b.pull.leave(context.Canceled)
+	return nil
+}
