@@ -72,7 +72,7 @@ func (b *onlyBody) Read(to []byte) (int, error) {
 
 // next waits for a piece.
 func (b *onlyBody) next() error {
-	t := time.NewTimer(max(4*b.pull.m.pages.hedge(), leastStall))
+	t := time.NewTimer(b.pull.m.pages.hedge() + leastStall)
 	defer t.Stop()
 	select {
 	case x, ok := <-b.pull.pieces:

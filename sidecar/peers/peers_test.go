@@ -93,7 +93,8 @@ func TestTheOwnerBefore(t *testing.T) {
 		f.store.Put(path, data)
 		f.mustRead(f.owner(path), path, data, 0, int64(len(data)))
 	}
-	third := f.add(2, nil)
+	until(t, "all news has been told", f.told)
+	third := f.add(2, func(_ int, o *nodeOptions) { o.onDemand = true })
 	until(t, "the change is seen", func() bool { return len(*third.peers.past.Load()) > 0 })
 	moved := 0
 	for path, data := range paths {
@@ -143,7 +144,7 @@ func TestPullIsLimited(t *testing.T) {
 	path, data := "x/1.bin", noise(1, 200<<10)
 	f.store.Put(path, data)
 	f.mustRead(f.nodes[0], path, data, 0, int64(len(data)))
-	second := f.add(1, func(_ int, o *nodeOptions) { o.peers.PullRate = 1 })
+	second := f.add(1, func(_ int, o *nodeOptions) { o.peers.PullRate, o.onDemand = 1, true })
 	until(t, "the change is seen", func() bool { return len(*second.peers.past.Load()) > 0 })
 	second.peers.pull.AllowN(time.Now(), second.peers.pull.Burst())
 	f.source.apply(t, ring.Change{Update: []ring.Member{{Name: "w0", Weight: 1, Draining: true, Sidecar: f.source.Epoch().Members()[0].Sidecar}}})

@@ -192,6 +192,7 @@ type nodeOptions struct {
 	cache    cache.Options
 	identity *Identity
 	door     func(inner net.Listener) net.Listener
+	onDemand bool // nothing is pulled without a reader
 }
 
 // newFleet starts n sidecars; change may be nil.
@@ -239,7 +240,11 @@ func (f *fleet) add(i int, change func(i int, o *nodeOptions)) *node {
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { x.server.Serve(ln) })
-	wg.Go(func() { x.peers.Run(ctx, x.Sidecar) })
+	var into Taker
+	if !o.onDemand {
+		into = x.Sidecar
+	}
+	wg.Go(func() { x.peers.Run(ctx, into) })
 	t.Cleanup(func() {
 		x.Sidecar.Close()
 		need(t, x.cache.Close())
@@ -350,4 +355,22 @@ func (a *absences) forget() {
 	defer a.mu.Unlock()
 	clear(a.mu.young)
 	clear(a.mu.old)
+}
+
+// told tells whether no news waits, or is being told.
+func (f *fleet) told() bool {
+	for _, x := range f.nodes {
+		x.peers.members.Lock()
+		for _, m := range x.peers.members.all {
+			m.news.mu.Lock()
+			waits := len(m.news.waiting)+len(m.news.listings) > 0 || m.news.telling
+			m.news.mu.Unlock()
+			if waits {
+				x.peers.members.Unlock()
+				return false
+			}
+		}
+		x.peers.members.Unlock()
+	}
+	return true
 }

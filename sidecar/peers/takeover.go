@@ -148,31 +148,37 @@ func (t *takeover) run(ctx context.Context, now *epoch, o *owed) {
 	t.say("asking", len(members))
 	runs := t.ask(ctx, now, members)
 	t.say("pulling", len(members))
-	end := "idle"
+	t.say(t.pull(ctx, runs), 0)
+	if ctx.Err() == nil {
+		t.mu.Lock()
+		t.mu.settled = o
+		t.mu.Unlock()
+	}
+}
+
+// pull pulls runs in their order, and tells how it ended.
+func (t *takeover) pull(ctx context.Context, runs []run) (state string) {
 	w := watch{has: t.into.Has}
 	for i := range runs {
 		err := ctx.Err()
 		if err == nil {
 			err = t.take(ctx, &runs[i], &w)
 		}
-		if err != nil {
-			reason := refusedChanged
-			if errors.Is(err, errFull) {
-				reason, end = refusedFull, "full"
-				t.p.o.Logger.Info().Int("pages_left", t.status().Remaining.Pages).Msg("the cache has no room that is worth less than what others hold of this sidecar's new sections; the rest is pulled when a reader asks")
-			}
-			for _, r := range runs[i:] {
-				t.refuse(&r, reason)
-			}
-			break
+		if err == nil {
+			continue
 		}
+		reason, state := refusedChanged, "idle"
+		if errors.Is(err, errFull) {
+			reason, state = refusedFull, "full"
+			t.p.o.Logger.Info().Int("pages_left", t.status().Remaining.Pages).
+				Msg("the cache evicts what was pulled of this sidecar's new sections; the rest is read when somebody asks for it")
+		}
+		for j := range runs[i:] {
+			t.refuse(&runs[i+j], reason)
+		}
+		return state
 	}
-	t.say(end, 0)
-	if ctx.Err() == nil {
-		t.mu.Lock()
-		t.mu.settled = o
-		t.mu.Unlock()
-	}
+	return "idle"
 }
 
 // run is pages of an object that follow one another, as hot as one another, at a member.
@@ -256,7 +262,7 @@ func (t *takeover) askOne(ctx context.Context, m *member, req *apiv1.HoldingsReq
 		err := t.p.holdings(ctx, m, req, places, func(at sidecar.Place, h sidecar.Holding) {
 			runs = append(runs, runsOf(m, at, &h, len(runs))...)
 		})
-		if err == nil || unknown(err) || sleep(ctx, pause) != nil {
+		if err == nil || unknown(err) || errors.Is(err, errGarbage) || sleep(ctx, pause) != nil {
 			break
 		}
 		pause *= 2
