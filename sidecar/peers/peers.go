@@ -162,11 +162,15 @@ func (p *Peers) replaced(before, now *ring.Epoch) {
 func (p *Peers) find(who ring.Member) *member {
 	p.members.Lock()
 	defer p.members.Unlock()
-	if m := p.members.all[who.Name]; m != nil && m.address == who.Sidecar {
-		return m
+	old := p.members.all[who.Name]
+	if old != nil && old.address == who.Sidecar {
+		return old
 	}
 	if who.Sidecar == "" || p.members.closed {
 		return nil
+	}
+	if old != nil { // it has another address now
+		go old.close()
 	}
 	m := newMember(who.Name, who.Sidecar, p.o.Identity, p.o.Patience)
 	p.members.all[who.Name] = m
