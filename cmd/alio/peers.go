@@ -42,7 +42,7 @@ func (p *parts) makePeerDoor() (err error) {
 	if p.peers == nil {
 		return nil
 	}
-	p.peerDoor, err = peers.NewServer(peers.ServerOptions{Sidecar: p.sidecar, Pages: p.cache, Source: p.fleet.node, Identity: p.identity, Registerer: p.registry,
+	p.peerDoor, err = peers.NewServer(peers.ServerOptions{Sidecar: p.sidecar, Pages: p.cache, Source: p.fleet.node, Identity: p.identity, Since: p.peers.Since, Registerer: p.registry,
 		Logger: p.log.With().Str("part", "peers").Logger()})
 	return err
 }

@@ -37,6 +37,12 @@ const (
 	factFailed  = "failed"
 )
 
+// What came of telling a member of a write, as the label "result".
+const (
+	fenceTold   = "told"
+	fenceUntold = "untold"
+)
+
 type metrics struct {
 	reads   *prometheus.CounterVec
 	bytes   *prometheus.CounterVec
@@ -48,6 +54,7 @@ type metrics struct {
 
 	pulledBytes, pulledPages prometheus.Counter
 	pullRefused              *prometheus.CounterVec
+	fences                   *prometheus.CounterVec
 }
 
 func newMetrics(p *Peers, reg prometheus.Registerer) (*metrics, error) {
@@ -71,6 +78,11 @@ func newMetrics(p *Peers, reg prometheus.Registerer) (*metrics, error) {
 	m.pullRefused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "alio_peer_pull_refused_pages_total",
 		Help: "Pages that were to be pulled and were not: the member had them no more (not_held), failed or had too much to do (failed), the cache evicts what was pulled just before (full), or another change of the ring came (changed)."},
 		[]string{"reason"})
+	m.fences = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "alio_peer_fences_total",
+		Help: "Writes through a door here that members were to be told of, one by one: those whom others ask about the path. untold: it did not answer in time; others may get an answer from before the write there, until it is as old as max_age."}, []string{"result"})
+	for _, r := range []string{fenceTold, fenceUntold} {
+		m.fences.WithLabelValues(r)
+	}
 	for _, r := range refusals {
 		m.pullRefused.WithLabelValues(r)
 	}
@@ -97,7 +109,7 @@ func newMetrics(p *Peers, reg prometheus.Registerer) (*metrics, error) {
 		func() float64 { return float64(p.Pull().Remaining.Bytes) })
 	pages := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "alio_peer_pull_remaining_pages", Help: "Pages of alio_peer_pull_remaining_bytes."},
 		func() float64 { return float64(p.Pull().Remaining.Pages) })
-	return m, registerAll(reg, m.reads, m.bytes, m.hedges, m.seconds, m.facts, m.told, m.untold, m.pulledBytes, m.pulledPages, m.pullRefused, left, bytes, pages)
+	return m, registerAll(reg, m.reads, m.bytes, m.hedges, m.seconds, m.facts, m.told, m.untold, m.pulledBytes, m.pulledPages, m.pullRefused, m.fences, left, bytes, pages)
 }
 
 func registerAll(reg prometheus.Registerer, all ...prometheus.Collector) error {

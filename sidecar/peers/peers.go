@@ -31,6 +31,7 @@ type Peers struct {
 	reading  atomic.Int64        // bytes of inFlight that readers wait for
 	pull     *rate.Limiter       // bytes from owners of earlier epochs
 	absent   *absences
+	born     time.Time
 
 	last    *ring.Epoch // that Run has seen
 	taking  atomic.Pointer[takeover]
@@ -60,7 +61,7 @@ func New(o Options) (*Peers, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	p := &Peers{o: o, inFlight: semaphore.NewWeighted(o.InFlight), pull: rate.NewLimiter(0, 0), absent: newAbsences()}
+	p := &Peers{o: o, inFlight: semaphore.NewWeighted(o.InFlight), pull: rate.NewLimiter(0, 0), absent: newAbsences(), born: time.Now()}
 	if o.PullRate > 0 {
 		p.pull = rate.NewLimiter(rate.Limit(o.PullRate), int(max(o.PullRate, 16<<20)))
 	}
@@ -244,6 +245,16 @@ func (p *Peers) holderBefore(now *ring.Epoch, at ring.Split) *member {
 // whoever owned it before.
 func (p *Peers) home(mount, folder string) (*member, relation) {
 	return p.holder(ring.Split{Mount: mount, Path: folder + "/*"})
+}
+
+// homeBefore is who may know what home does not: whoever owned the folder before it.
+func (p *Peers) homeBefore(home *member, mount, folder string) *member {
+	for _, m := range p.homes(ring.Split{Mount: mount, Path: folder + "/*"}) {
+		if m != home {
+			return m
+		}
+	}
+	return nil
 }
 
 // folderOf is the folder of a path.

@@ -229,7 +229,7 @@ func (f *fleet) add(i int, change func(i int, o *nodeOptions)) *node {
 	o.sidecar.Pages, o.sidecar.Peers = x.cache, x.peers
 	x.Sidecar, err = sidecar.New(o.sidecar)
 	need(t, err)
-	x.server, err = NewServer(ServerOptions{Sidecar: x.Sidecar, Pages: x.cache, Source: f.source, Identity: o.identity, Registerer: x.reg, Logger: zerolog.New(x.log)})
+	x.server, err = NewServer(ServerOptions{Sidecar: x.Sidecar, Pages: x.cache, Source: f.source, Identity: o.identity, Since: x.peers.Since, Registerer: x.reg, Logger: zerolog.New(x.log)})
 	need(t, err)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	need(t, err)

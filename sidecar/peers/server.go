@@ -35,6 +35,7 @@ type Sidecar interface {
 	HeardListing(at sidecar.Place, req origin.ListRequest) (freshness.Answer[origin.Listing], bool)
 	Hear(at sidecar.Place, told []sidecar.Told)
 	HearListing(at sidecar.Place, req origin.ListRequest, a freshness.Answer[origin.Listing])
+	Fence(at sidecar.Place, path string, below bool)
 	Holdings(ctx context.Context, at sidecar.Place, wanted func(path string, off int64) bool, yield func(sidecar.Holding) bool)
 }
 
@@ -53,6 +54,8 @@ type ServerOptions struct {
 	Source Source
 	// Identity is the certificate that this side shows, and the authority that others' must be of. Required.
 	Identity *Identity
+	// Since tells from when on what was asked of an origin about a folder may be told onwards; see Peers.Since. nil: whenever it was asked.
+	Since func(mount, folder string) (since time.Time, ok bool)
 	// Streams is how many ranges are sent at once (default 64). Who asks for more is told that this sidecar is busy.
 	Streams int
 	// Registerer takes the metrics; nil keeps them unregistered.
