@@ -2,8 +2,6 @@ package peers
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -16,10 +14,9 @@ import (
 )
 
 const (
-	fenceTimeout = 200 * time.Millisecond // that a write is held up by members that do not answer, until they are left alone
-	mostFolders  = 16                     // above a path, whose owners are told
-	mostHomes    = 3                      // of one folder: its owner, and who was it before
-	mostPaths    = 1000                   // in one message
+	mostFolders = 16   // above a path, whose owners are told
+	mostHomes   = 3    // of one folder: its owner, and who was it before
+	mostPaths   = 1000 // in one message
 )
 
 // Fence implements sidecar.Peers: the owners of the folders are told, and who owned them within the hour, since a member that has an older epoch asks these.
@@ -33,7 +30,7 @@ func (p *Peers) Fence(at sidecar.Place, path string, below bool, folders []strin
 			told[m] = true
 		}
 	}
-	ctx, cancel := context.WithTimeout(p.base, fenceTimeout)
+	ctx, cancel := context.WithTimeout(p.base, p.o.Timeout) // a write waits for it
 	defer cancel()
 	req := &apiv1.FenceRequest{Place: place(at), Paths: []string{path}, Below: below}
 	var wg sync.WaitGroup
@@ -43,29 +40,50 @@ func (p *Peers) Fence(at sidecar.Place, path string, below bool, folders []strin
 	wg.Wait()
 }
 
+// fence tells one member. That it was slow with other answers is no reason not to: it gives its older answers to others all the while. Only one that did not answer this twice in a row is not
+// tried again for a while, since each write would wait for it.
 func (p *Peers) fence(ctx context.Context, m *member, req *apiv1.FenceRequest) {
-	if !m.begin() {
-		p.metrics.fences.WithLabelValues(fenceUntold).Inc()
-		return
-	}
-	client, err := m.client()
-	if err == nil {
-		_, err = client.Fence(ctx, req)
-		err = kind(err)
+	err := errLeft
+	if m.hearing.tries() {
+		var client apiv1.PeersClient
+		if client, err = m.client(); err == nil {
+			_, err = client.Fence(ctx, req)
+		}
+		m.hearing.heard(err == nil || unknown(err)) // an older build does not know of this, and is quick to say so
 	}
 	result := fenceTold
 	if err != nil {
 		result = fenceUntold
-		if unknown(err) {
-			err = errMiss // an older build: no failure
-		} else if !errors.Is(err, errBusy) {
-			err = fmt.Errorf("peer %s at %s: %w", m.name, m.address, err)
-		}
 	}
 	p.metrics.fences.WithLabelValues(result).Inc()
-	if m.end(err) {
-		p.gaveUp(m, err)
+}
+
+// hearing is whether a member answers who tells it of writes.
+type hearing struct {
+	mu    sync.Mutex
+	fails int // in a row
+	until time.Time
+}
+
+// The pause after so many failures in a row.
+const (
+	deafAfter = 2
+	deafPause = 2 * time.Second
+)
+
+func (h *hearing) tries() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.fails < deafAfter || time.Now().After(h.until)
+}
+
+func (h *hearing) heard(ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.fails++; ok {
+		h.fails = 0
 	}
+	h.until = time.Now().Add(deafPause)
 }
 
 // homes are the other members that may have been told of a folder, or may be asked about it: all who own it, and who was first to own it before.

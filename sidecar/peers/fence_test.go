@@ -41,14 +41,14 @@ func (w writable) Delete(_ context.Context, path string) error {
 }
 
 // newWriters is a fleet whose nodes write, and whose answers of all kinds may be so old.
-func newWriters(t *testing.T, n int, age time.Duration) *fleet {
+func newWriters(t *testing.T, n int, age, patience time.Duration) *fleet {
 	store := mem.New("lake")
 	f := newFleet(t, n, func(i int, o *nodeOptions) {
 		o.sidecar.Rules = []freshness.Rule{{Path: "**", MaxAge: age}}
 		faulty := o.sidecar.Mounts["lake"].(*origintest.Faulty)
 		faulty.Origin = store
 		o.sidecar.Mounts["lake"] = writable{faulty, store}
-		o.onDemand, o.peers.Patience = true, 5*time.Millisecond
+		o.onDemand, o.peers.Patience, o.peers.Timeout = true, patience, 2*patience
 	})
 	f.store = store
 	return f
@@ -139,7 +139,7 @@ func (r *register) read(x *node, list bool) error {
 // asked by himself before is told of what was before a write that had ended. The folder's owner changes while this goes on.
 func TestWritesAreSeenAtOnce(t *testing.T) {
 	seed := origintest.Seed(t)
-	f := newWriters(t, 3, time.Hour)
+	f := newWriters(t, 3, time.Hour, 10*time.Second)
 	var wg sync.WaitGroup
 	var moving sync.RWMutex // while the ring changes nobody asks: who is asked is then another one for each
 	for i := range 40 {
@@ -165,14 +165,25 @@ func TestWritesAreSeenAtOnce(t *testing.T) {
 			}
 		})
 	}
+	until(t, "all know one another", func() bool {
+		for _, x := range f.nodes[:2] {
+			if len(*x.peers.past.Load()) == 0 {
+				return false
+			}
+		}
+		return true
+	})
 	for i := range 4 {
 		moving.Lock()
-		m := f.member(f.nodes[i%2])
+		m, seen := f.member(f.nodes[i%2]), map[*node]*[]past{}
+		for _, x := range f.nodes {
+			seen[x] = x.peers.past.Load()
+		}
 		m.Draining = !m.Draining
 		f.source.apply(t, ring.Change{Update: []ring.Member{m}})
 		until(t, "all have seen the change", func() bool {
 			for _, x := range f.nodes {
-				if len(*x.peers.past.Load()) == 0 || (*x.peers.past.Load())[0].epoch.Number() != f.source.Epoch().Number()-1 {
+				if x.peers.past.Load() == seen[x] {
 					return false
 				}
 			}
@@ -181,6 +192,11 @@ func TestWritesAreSeenAtOnce(t *testing.T) {
 		moving.Unlock()
 	}
 	wg.Wait()
+	for _, x := range f.nodes {
+		if n := x.count(t, "alio_peer_fences_total", "result", "untold"); n > 0 {
+			t.Errorf("%v times nobody heard of a write through %s", n, x.name)
+		}
+	}
 	if told := f.nodes[0].count(t, "alio_peer_fences_total", "result", "told"); told == 0 {
 		t.Error("nobody was told of a write")
 	}
@@ -206,8 +222,8 @@ func (d deaf) Tell(ctx context.Context, _ *apiv1.TellRequest) (*apiv1.TellReply,
 
 // TestDeafOwner: the folder's owner does not answer who tells of a write: the write takes a moment longer, until the owner is left alone; and nobody is told of what is older than max_age.
 func TestDeafOwner(t *testing.T) {
-	const age = 100 * time.Millisecond
-	f := newWriters(t, 3, age)
+	const age, timeout = 100 * time.Millisecond, 200 * time.Millisecond
+	f := newWriters(t, 3, age, timeout/2)
 	f.stand(f.nodes[0], deaf{f.nodes[0].server})
 	path := "t/a.bin"
 	for i := 0; f.ownerOf(ring.Split{Mount: "lake", Path: folderOf(path) + "/*"}) != f.nodes[0]; i++ {
@@ -219,8 +235,8 @@ func TestDeafOwner(t *testing.T) {
 		began := time.Now()
 		o, err := writer.Put(t.Context(), "lake", path, strings.NewReader("x"), 1, origin.PutOptions{})
 		need(t, err)
-		if took := time.Since(began); took > fenceTimeout/2 {
-			if slow++; took > 10*fenceTimeout {
+		if took := time.Since(began); took > timeout/2 {
+			if slow++; took > 10*timeout {
 				t.Errorf("a write took %v", took)
 			}
 		}

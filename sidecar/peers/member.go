@@ -55,7 +55,8 @@ type member struct {
 		told     bool      // that it failed is in the log
 		tick     tick
 	}
-	news news
+	news    news
+	hearing hearing
 }
 
 // callsEach is how many calls to one member are under way at once; who comes then asks the origin.
