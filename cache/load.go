@@ -61,10 +61,13 @@ func (r *Reader) fetch(w *want) (bool, error) {
 	if data == nil && w.flight != nil {
 		var again bool
 		var err error
+		fl := w.flight
 		if data, again, err = r.await(w); err != nil || again {
 			return false, err
 		}
-		from = fromOrigin
+		if from = fromOrigin; data != nil && fl.peer { // it has landed, and changes no more
+			from = fromPeer
+		}
 	}
 	if data == nil {
 		data, _ = r.c.recall(&w.page.key)

@@ -94,6 +94,9 @@ func (b *onlyBody) next() error {
 	}
 }
 
+// Borrowed is how many bytes the member gave; see cache.Borrowed.
+func (b *onlyBody) Borrowed() int64 { return b.pull.n - b.left }
+
 // Close implements io.Closer.
 func (b *onlyBody) Close() error {
 	b.pull.leave(context.Canceled)

@@ -29,7 +29,12 @@ func TestReadsFromTheOwner(t *testing.T) {
 				continue
 			}
 			reader.origin.Forget()
+			served := func(source string) float64 { return reader.count(t, "alio_read_served_bytes_total", "source", source) }
+			origin, peer := served("origin"), served("peer")
 			f.mustRead(reader, path, data, 0, int64(len(data)))
+			if origin, peer = served("origin")-origin, served("peer")-peer; origin > 0 || peer != float64(len(data)) {
+				t.Errorf("%s counts %v bytes that the origin served and %v that a peer did", reader.name, origin, peer)
+			}
 			f.mustRead(reader, path, data, 100, 200_000)
 			if calls := reader.origin.Calls(""); len(calls) > 0 {
 				t.Errorf("%s asked the origin for what %s holds: %+v", reader.name, owner.name, calls)

@@ -73,6 +73,7 @@ type reading struct {
 
 	pull  *pull         // nil: the member's part has ended
 	piece []byte        // of the member's part
+	lent  int64         // bytes handed out of it
 	body  io.ReadCloser // the origin's, after it
 	stop  func()        // ends what body was read for; nil: nothing has to be ended
 }
@@ -230,12 +231,16 @@ func (r *reading) Read(b []byte) (n int, err error) {
 	if len(r.piece) > 0 {
 		n = copy(b, r.piece)
 		r.piece = r.piece[n:]
+		r.lent += int64(n)
 	} else {
 		n, err = r.body.Read(b)
 	}
 	r.off += int64(n)
 	return n, err
 }
+
+// Borrowed is how many bytes a member gave; see cache.Borrowed.
+func (r *reading) Borrowed() int64 { return r.lent }
 
 // Close ends the read, wherever it is.
 func (r *reading) Close() (err error) {

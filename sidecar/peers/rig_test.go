@@ -213,7 +213,7 @@ func (f *fleet) add(i int, change func(i int, o *nodeOptions)) *node {
 	x := &node{name: fmt.Sprintf("w%d", i), origin: origintest.NewFaulty(f.store, uint64(i)), reg: prometheus.NewRegistry(), log: &syncBuffer{}}
 	o := nodeOptions{
 		cache:    cache.Options{Memory: 64 << 20, Metadata: formats.Metadata, ClassNames: formats.ClassNames()},
-		sidecar:  sidecar.Options{Mounts: map[string]origin.Origin{"lake": x.origin}},
+		sidecar:  sidecar.Options{Mounts: map[string]origin.Origin{"lake": x.origin}, Registerer: x.reg},
 		peers:    Options{Self: x.name, Source: f.source, Patience: 10 * time.Second, Registerer: x.reg, Logger: zerolog.New(x.log)},
 		identity: f.authority.identity(t, x.name),
 	}
