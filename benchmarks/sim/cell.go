@@ -32,7 +32,8 @@ type counts struct {
 	OriginBytes, OriginGETs      int64
 	AgainBytes                   int64 // of OriginBytes: what had been read from the origin before
 	Uncached                     int64 // splits that a worker was told not to cache
-	PulledBytes                  int64 // that new owners took over from old ones, unasked
+	PulledBytes                  int64 // that new owners took over from old ones for a reader
+	BackgroundBytes              int64 // and with no reader waiting
 	Moved                        float64
 	Epochs                       int
 	Hot                          int     // sections with more owners than others, at most at once
@@ -108,6 +109,7 @@ func (c *cell) run(ctx context.Context) (counts, error) {
 		}
 		changed = false
 		c.source.tick(now, now+step, c.query)
+		c.pullOwed(now)
 		if c.on {
 			for _, i := range c.fleet.alive {
 				c.fleet.workers[i].time += step
