@@ -24,13 +24,17 @@ import (
 // writable lets a node write to the store.
 type writable struct {
 	*origintest.Faulty
-	store *mem.Origin
+	store  *mem.Origin
+	before *func() // called when a write has come to the store, before it is done
 }
 
 func (w writable) Put(_ context.Context, path string, body io.Reader, _ int64, _ origin.PutOptions) (origin.Object, error) {
 	data, err := io.ReadAll(body)
 	if err != nil {
 		return origin.Object{}, err
+	}
+	if w.before != nil && *w.before != nil {
+		(*w.before)()
 	}
 	return w.store.Put(path, data), nil
 }
@@ -41,13 +45,13 @@ func (w writable) Delete(_ context.Context, path string) error {
 }
 
 // newWriters is a fleet whose nodes write, and whose answers of all kinds may be so old.
-func newWriters(t *testing.T, n int, age, patience time.Duration) *fleet {
+func newWriters(t *testing.T, n int, age, patience time.Duration, before *func()) *fleet {
 	store := mem.New("lake")
 	f := newFleet(t, n, func(i int, o *nodeOptions) {
 		o.sidecar.Rules = []freshness.Rule{{Path: "**", MaxAge: age}}
 		faulty := o.sidecar.Mounts["lake"].(*origintest.Faulty)
 		faulty.Origin = store
-		o.sidecar.Mounts["lake"] = writable{faulty, store}
+		o.sidecar.Mounts["lake"] = writable{faulty, store, before}
 		o.onDemand, o.peers.Patience, o.peers.Timeout = true, patience, 2*patience
 	})
 	f.store = store
@@ -139,8 +143,9 @@ func (r *register) read(x *node, list bool) error {
 // asked by himself before is told of what was before a write that had ended. The folder's owner changes while this goes on.
 func TestWritesAreSeenAtOnce(t *testing.T) {
 	seed := origintest.Seed(t)
-	f := newWriters(t, 3, time.Hour, 10*time.Second)
+	f := newWriters(t, 3, time.Hour, 10*time.Second, nil)
 	var wg sync.WaitGroup
+	var asked atomic.Int64
 	var moving sync.RWMutex // while the ring changes nobody asks: who is asked is then another one for each
 	for i := range 40 {
 		r := &register{f: f, folder: fmt.Sprintf("t%d", i), holds: map[*node]bool{}}
@@ -158,6 +163,7 @@ func TestWritesAreSeenAtOnce(t *testing.T) {
 					err = r.read(x, k == 7)
 				}
 				moving.RUnlock()
+				asked.Add(1)
 				if err != nil {
 					t.Error(err)
 					return
@@ -174,6 +180,7 @@ func TestWritesAreSeenAtOnce(t *testing.T) {
 		return true
 	})
 	for i := range 4 {
+		until(t, "some more has been asked", func() bool { return asked.Load() >= int64(i+1)*400 })
 		moving.Lock()
 		m, seen := f.member(f.nodes[i%2]), map[*node]*[]past{}
 		for _, x := range f.nodes {
@@ -202,6 +209,30 @@ func TestWritesAreSeenAtOnce(t *testing.T) {
 	}
 }
 
+// TestToldAfterTheWrite: the folder's owner asks about a path while it is being written: what it hears it does not tell when the write has ended.
+func TestToldAfterTheWrite(t *testing.T) {
+	var during func()
+	f := newWriters(t, 3, time.Hour, 10*time.Second, &during)
+	path := "t/a.bin"
+	for i := 0; f.ownerOf(ring.Split{Mount: "lake", Path: folderOf(path) + "/*"}) != f.nodes[0]; i++ {
+		path = fmt.Sprintf("t%d/a.bin", i)
+	}
+	old := f.store.Put(path, []byte("old"))
+	during = func() {
+		o, err := f.nodes[0].Stat(context.Background(), "lake", path)
+		if err != nil || o.Version != old.Version {
+			t.Errorf("before the write is done the owner hears of %s: %v", o.Version, err)
+		}
+	}
+	written, err := f.nodes[1].Put(t.Context(), "lake", path, strings.NewReader("new"), 3, origin.PutOptions{})
+	need(t, err)
+	for _, x := range []*node{f.nodes[2], f.nodes[0], f.nodes[1]} {
+		if o, err := x.Stat(t.Context(), "lake", path); err != nil || o.Version != written.Version {
+			t.Errorf("%s is told of %s after the write of %s: %v", x.name, o.Version, written.Version, err)
+		}
+	}
+}
+
 // deaf is a door that answers nobody who asks or tells of a path.
 type deaf struct{ *Server }
 
@@ -223,7 +254,7 @@ func (d deaf) Tell(ctx context.Context, _ *apiv1.TellRequest) (*apiv1.TellReply,
 // TestDeafOwner: the folder's owner does not answer who tells of a write: the write takes a moment longer, until the owner is left alone; and nobody is told of what is older than max_age.
 func TestDeafOwner(t *testing.T) {
 	const age, timeout = 100 * time.Millisecond, 200 * time.Millisecond
-	f := newWriters(t, 3, age, timeout/2)
+	f := newWriters(t, 3, age, timeout/2, nil)
 	f.stand(f.nodes[0], deaf{f.nodes[0].server})
 	path := "t/a.bin"
 	for i := 0; f.ownerOf(ring.Split{Mount: "lake", Path: folderOf(path) + "/*"}) != f.nodes[0]; i++ {
