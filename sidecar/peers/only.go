@@ -1,9 +1,11 @@
 package peers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -26,9 +28,21 @@ var errLeft = errors.New("the peer is left alone")
 // unknown tells whether a member is of a build that does not know the question.
 func unknown(err error) bool { return status.Code(err) == codes.Unimplemented }
 
+// cause is why a read failed. Who asked for it may have left meanwhile.
+type cause struct{ err atomic.Pointer[error] }
+
+func (c *cause) is(err error) { c.err.Store(&err) }
+
+func (c *cause) was() error {
+	if err := c.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // only reads a range from a member and from nobody else. Nobody waits for it, so nobody else is asked when it is late; but a reader may come and wait, so it is not waited for long either. What ends it
 // early is cache.ErrAgain, and is told in why.
-func (p *Peers) only(ctx context.Context, m *member, at sidecar.Place, obj *origin.Object, off, n int64, why *error) (io.ReadCloser, error) {
+func (p *Peers) only(ctx context.Context, m *member, at sidecar.Place, obj *origin.Object, off, n int64, why *cause) (io.ReadCloser, error) {
 	if !p.inFlight.TryAcquire(n) {
 		return nil, errBusy
 	}
@@ -36,7 +50,7 @@ func (p *Peers) only(ctx context.Context, m *member, at sidecar.Place, obj *orig
 		p.inFlight.Release(n)
 		return nil, errLeft
 	}
-	pages := &pull{p: p, m: m, ahead: true, absence: p.absenceOf(m, at, obj, off), obj: obj, off: off, n: n, part: -1, pieces: make(chan []byte, 1)}
+	pages := &pull{p: p, m: m, ahead: true, absence: p.absenceOf(m, at, obj, off), obj: obj, off: off, n: n, part: -1, pieces: make(chan piece, 1)}
 	pages.ctx, pages.leave = context.WithCancelCause(ctx)
 	if !p.spawn(func() { pages.run(at) }) {
 		pages.done(context.Canceled)
@@ -49,9 +63,9 @@ func (p *Peers) only(ctx context.Context, m *member, at sidecar.Place, obj *orig
 type onlyBody struct {
 	ctx   context.Context
 	pull  *pull
-	piece []byte
+	piece piece
 	left  int64
-	why   *error
+	why   *cause
 }
 
 // Read implements io.Reader.
@@ -59,13 +73,12 @@ func (b *onlyBody) Read(to []byte) (int, error) {
 	if b.left == 0 {
 		return 0, io.EOF
 	}
-	if len(b.piece) == 0 {
+	if len(b.piece.data) == 0 {
 		if err := b.next(); err != nil {
 			return 0, err
 		}
 	}
-	n := copy(to, b.piece)
-	b.piece = b.piece[n:]
+	n := b.piece.take(to)
 	b.left -= int64(n)
 	return n, nil
 }
@@ -77,19 +90,17 @@ func (b *onlyBody) next() error {
 	select {
 	case x, ok := <-b.pull.pieces:
 		if !ok {
-			if *b.why = b.pull.failed; *b.why == nil { // it holds the beginning only
-				*b.why = errMiss
-			}
+			b.why.is(cmp.Or(b.pull.failed, errMiss)) // without a failure it holds the beginning only
 			return cache.ErrAgain
 		}
 		b.piece = x
 		return nil
 	case <-b.ctx.Done():
-		*b.why = b.ctx.Err()
+		b.why.is(b.ctx.Err())
 		return b.ctx.Err()
 	case <-t.C:
 		b.pull.leave(errLate)
-		*b.why = errLate
+		b.why.is(errLate)
 		return cache.ErrAgain
 	}
 }
@@ -99,6 +110,7 @@ func (b *onlyBody) Borrowed() int64 { return b.pull.n - b.left }
 
 // Close implements io.Closer.
 func (b *onlyBody) Close() error {
+	b.piece.free()
 	b.pull.leave(context.Canceled)
 	return nil
 }

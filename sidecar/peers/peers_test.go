@@ -63,7 +63,12 @@ func TestPartOfARange(t *testing.T) {
 	f.mustRead(reader, path, data, 2<<20-100, 100) // the version and the layout are known from here on
 	reader.peers.absent.forget()
 	reader.origin.Forget()
+	served := func(source string) float64 { return reader.count(t, "alio_read_served_bytes_total", "source", source) }
+	origin, peer := served("origin"), served("peer")
 	f.mustRead(reader, path, data, 0, 1<<20)
+	if origin, peer = served("origin")-origin, served("peer")-peer; origin != 512<<10 || peer != 512<<10 {
+		t.Errorf("the origin served %v bytes, and a peer %v", origin, peer)
+	}
 	calls := reader.origin.Calls(origintest.OpRead)
 	if len(calls) != 1 || calls[0].Read.Offset != 512<<10 || calls[0].Read.Length != 512<<10 {
 		t.Errorf("asked the origin %+v, and the owner holds the first half", calls)

@@ -27,7 +27,7 @@ func (p *Peers) Read(ctx context.Context, at sidecar.Place, obj *origin.Object, 
 		p.metrics.reads.WithLabelValues(relationNames[why], refused).Inc()
 		return own(ctx, off, n)
 	}
-	pages := &pull{p: p, m: m, why: why, absence: absence, obj: obj, off: off, n: n, part: -1, pieces: make(chan []byte, 1)}
+	pages := &pull{p: p, m: m, why: why, absence: absence, obj: obj, off: off, n: n, part: -1, pieces: make(chan piece, 1)}
 	pages.ctx, pages.leave = context.WithCancelCause(ctx)
 	if !p.spawn(func() { pages.run(at) }) {
 		pages.done(context.Canceled)
@@ -72,7 +72,7 @@ type reading struct {
 	off, end int64 // what is still to be handed out
 
 	pull  *pull         // nil: the member's part has ended
-	piece []byte        // of the member's part
+	piece piece         // of the member's part
 	lent  int64         // bytes handed out of it
 	body  io.ReadCloser // the origin's, after it
 	stop  func()        // ends what body was read for; nil: nothing has to be ended
@@ -184,7 +184,7 @@ func (r *reading) giveUp() {
 }
 
 // take takes the member's next piece, or (not ok) goes on at the origin. It is io.EOF at the end.
-func (r *reading) take(x []byte, ok bool) error {
+func (r *reading) take(x piece, ok bool) error {
 	if ok {
 		r.piece = x
 		return nil
@@ -220,7 +220,7 @@ func (r *reading) next() error {
 
 // Read implements io.Reader.
 func (r *reading) Read(b []byte) (n int, err error) {
-	for len(r.piece) == 0 && r.body == nil {
+	for len(r.piece.data) == 0 && r.body == nil {
 		if r.off == r.end || r.pull == nil {
 			return 0, io.EOF
 		}
@@ -228,9 +228,8 @@ func (r *reading) Read(b []byte) (n int, err error) {
 			return 0, err
 		}
 	}
-	if len(r.piece) > 0 {
-		n = copy(b, r.piece)
-		r.piece = r.piece[n:]
+	if len(r.piece.data) > 0 {
+		n = r.piece.take(b)
 		r.lent += int64(n)
 	} else {
 		n, err = r.body.Read(b)
@@ -244,6 +243,7 @@ func (r *reading) Borrowed() int64 { return r.lent }
 
 // Close ends the read, wherever it is.
 func (r *reading) Close() (err error) {
+	r.piece.free()
 	if r.pull != nil {
 		r.pull.leave(context.Canceled)
 		r.pull = nil

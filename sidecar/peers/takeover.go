@@ -277,10 +277,10 @@ func (t *takeover) take(ctx context.Context, r *run, w *watch) error {
 		t.remain(-len(r.pages), -r.bytes())
 		return nil
 	}
-	var why error // of the last failure
+	var why *cause // of this try
 	from := func(ctx context.Context, off, n int64) (b body, err error) {
-		if b, err = t.p.only(ctx, r.m, r.at, &r.h.Object, off, n, &why); err != nil {
-			why = err
+		if b, err = t.p.only(ctx, r.m, r.at, &r.h.Object, off, n, why); err != nil {
+			why.is(err)
 			return nil, cache.ErrAgain
 		}
 		return b, nil
@@ -290,7 +290,7 @@ func (t *takeover) take(ctx context.Context, r *run, w *watch) error {
 		if err := t.room(ctx, r, n); err != nil {
 			return err
 		}
-		why = nil
+		why = &cause{}
 		came, bytes, err := t.into.Take(ctx, r.at, &r.h.Object, r.pages, from)
 		t.p.metrics.pulledBytes.Add(float64(bytes))
 		t.p.metrics.pulledPages.Add(float64(len(came)))
@@ -304,13 +304,13 @@ func (t *takeover) take(ctx context.Context, r *run, w *watch) error {
 			t.into.Hear(r.at, []sidecar.Told{{Path: r.h.Object.Path, Answer: freshness.Answer[origin.Object]{Value: r.h.Object, Sent: r.h.Sent}}})
 			t.remain(-len(r.pages), -r.bytes())
 			return nil
-		case errors.Is(why, errBusy) && try < busyTries:
+		case errors.Is(why.was(), errBusy) && try < busyTries:
 			if err := sleep(ctx, pause); err != nil {
 				return err
 			}
 			pause *= 2
 			continue
-		case errors.Is(why, errMiss):
+		case errors.Is(why.was(), errMiss):
 			t.refuse(r, refusedNotHeld)
 		default:
 			t.refuse(r, refusedFailed)
