@@ -32,6 +32,11 @@ type Peers interface {
 	Object(ctx context.Context, at Place, path string) (freshness.Answer[origin.Object], bool)
 	// Listing asks for a page of a listing that another sidecar has heard.
 	Listing(ctx context.Context, at Place, req origin.ListRequest) (freshness.Answer[origin.Listing], bool)
+	News
+}
+
+// News is what other sidecars are told.
+type News interface {
 	// Tell passes on what the origin has told of paths. It does not wait.
 	Tell(at Place, told []Told)
 	// TellListing passes on a page of a listing, for which the origin was asked at a time. It does not wait.
