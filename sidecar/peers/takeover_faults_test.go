@@ -154,3 +154,19 @@ func TestReaderJoinsATakeover(t *testing.T) {
 	}
 	<-done
 }
+
+// TestNoRate: below 0 as a rate, nothing is taken from an earlier owner, with or without a reader.
+func TestNoRate(t *testing.T) {
+	f := newFleet(t, 1, hour)
+	all := f.filled(12, 300<<10)
+	second := f.add(1, func(i int, o *nodeOptions) { hour(i, o); o.peers.PullRate = -1 })
+	until(t, "the change is seen", func() bool { return len(*second.peers.past.Load()) > 0 })
+	for path, data := range all {
+		if f.owner(path) == second {
+			f.mustRead(second, path, data, 0, int64(len(data)))
+		}
+	}
+	if got := second.count(t, "alio_peer_pulled_bytes_total") + second.count(t, "alio_peer_read_bytes_total", "owner", "before"); got > 0 || second.peers.Pull().State != "off" {
+		t.Errorf("%v bytes were taken, and it says %+v", got, second.peers.Pull())
+	}
+}
