@@ -125,14 +125,20 @@ func (p *Peers) Since(mount, folder string) (since time.Time, ok bool) {
 		key, err := e.Key(at)
 		return err == nil && firstOwner(e, key) == p.o.Self
 	}
-	ok = mine(p.o.Source.Epoch())
-	for _, x := range *p.past.Load() {
+	all, now := *p.past.Load(), p.o.Source.Epoch()
+	if ok = mine(now); now != p.noticed.Load() { // a change that Run has not seen yet
+		return time.Now(), ok
+	}
+	for _, x := range all {
 		switch is := mine(x.epoch); {
 		case ok && !is:
 			return x.until, true
 		case is:
 			ok = true
 		}
+	}
+	if len(all) > 0 { // what was before the oldest epoch that is remembered is not known
+		return all[len(all)-1].until, ok
 	}
 	return p.born, ok
 }

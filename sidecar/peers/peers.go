@@ -33,7 +33,8 @@ type Peers struct {
 	absent   *absences
 	born     time.Time
 
-	last    *ring.Epoch // that Run has seen
+	last    *ring.Epoch                // that Run has seen
+	noticed atomic.Pointer[ring.Epoch] // last, for others
 	taking  atomic.Pointer[takeover]
 	past    atomic.Pointer[[]past] // newest first; the epoch in force is none of them
 	members struct {
@@ -68,6 +69,7 @@ func New(o Options) (*Peers, error) {
 	p.members.all = map[string]*member{}
 	p.past.Store(&[]past{})
 	p.last = o.Source.Epoch()
+	p.noticed.Store(p.last)
 	p.base, p.stop = context.WithCancel(context.Background())
 	var err error
 	if p.metrics, err = newMetrics(p, o.Registerer); err != nil {
@@ -94,6 +96,7 @@ func (p *Peers) Run(ctx context.Context, into Taker) error {
 				t.changed(p.last, now)
 			}
 			p.last = now
+			p.noticed.Store(now)
 		}
 		select {
 		case <-ctx.Done():
