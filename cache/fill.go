@@ -145,7 +145,7 @@ func (c *Cache) unload(f *fill, body io.Reader, off int64, missing []*flight) er
 		if err != nil {
 			return cut(f, err, off-first, total)
 		}
-		data := newPage(fl.page.size())
+		data, before := newPage(fl.page.size()), Borrowed(body)
 		got, err := io.ReadFull(body, data)
 		off += int64(got)
 		if err != nil {
@@ -162,7 +162,7 @@ func (c *Cache) unload(f *fill, body io.Reader, off int64, missing []*flight) er
 			c.count.fill(nil, false)
 			f.counted = true
 		}
-		c.fills.land(fl, data)
+		c.fills.land(fl, data, Borrowed(body)-before == fl.page.size())
 	}
 	return nil
 }

@@ -13,6 +13,10 @@ var ErrClosed = errors.New("cache is closed")
 // errAbandoned ends the flights of a fill that nobody waited for any more. No reader ever returns it: one that meets it plans anew.
 var errAbandoned = errors.New("fill abandoned")
 
+// ErrAgain is for a Source behind Ahead that has not got the bytes and asked nobody who surely has: readers that have joined the fill meanwhile plan anew, and make
+// one of their own.
+var ErrAgain = errors.New("not there; to be read another way")
+
 // flightState says how far a missing page has come.
 type flightState uint8
 
@@ -33,6 +37,7 @@ type flight struct {
 
 	state   flightState
 	data    []byte
+	peer    bool // all of data came from another sidecar
 	err     error
 	refs    int           // readers that want it and have not taken it
 	waiting int           // those of them that are blocked on it now
@@ -194,14 +199,14 @@ func (t *table) abandonLocked(f *fill) {
 }
 
 // land ends a flight with its bytes, which are in the memory tier by now. It reports false if the flight has been cancelled meanwhile.
-func (t *table) land(fl *flight, data []byte) bool {
+func (t *table) land(fl *flight, data []byte, peer bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if fl.state != flying {
 		return false
 	}
 	t.endLocked(fl, landed)
-	fl.data, fl.charge = data, fl.page.size()
+	fl.data, fl.peer, fl.charge = data, peer, fl.page.size()
 	fl.fill.held -= fl.charge
 	t.settleLocked(fl)
 	t.abandonLocked(fl.fill)

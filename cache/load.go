@@ -61,10 +61,13 @@ func (r *Reader) fetch(w *want) (bool, error) {
 	if data == nil && w.flight != nil {
 		var again bool
 		var err error
+		fl := w.flight
 		if data, again, err = r.await(w); err != nil || again {
 			return false, err
 		}
-		from = fromOrigin
+		if from = fromOrigin; data != nil && fl.peer { // it has landed, and changes no more
+			from = fromPeer
+		}
 	}
 	if data == nil {
 		data, _ = r.c.recall(&w.page.key)
@@ -95,7 +98,7 @@ func (r *Reader) await(w *want) (data []byte, again bool, err error) {
 			r.span = max(r.span/2, minSpan)
 		}
 		return nil, false, nil
-	case errors.Is(err, errAbandoned):
+	case errors.Is(err, errAbandoned), errors.Is(err, ErrAgain):
 		return nil, true, nil
 	case errors.Is(err, ErrClosed):
 		return nil, false, origin.NewError(origin.ErrUnavailable, "read", r.geo.obj.Path, err)

@@ -12,7 +12,7 @@ import (
 // unknownClass is the label of classes that Options.ClassNames does not name.
 const unknownClass = "unknown"
 
-var tierNames = [tiers]string{fromMemory: "memory", fromDisk: "disk", fromOrigin: "origin"}
+var tierNames = [tiers]string{fromMemory: "memory", fromDisk: "disk", fromOrigin: "origin", fromPeer: "peer"}
 
 // fillResults are how a fill may end: well, by each kind of error, or cancelled because nobody waited any more.
 var fillResults = []struct {
@@ -52,7 +52,8 @@ type counters struct {
 
 	fetched, refetched, overread, shared, shed, offered atomic.Int64
 
-	origin    atomic.Int64   // bytes answered from fills
+	origin    atomic.Int64   // bytes answered from fills, by the origin
+	peer      atomic.Int64   // and by other sidecars
 	results   []atomic.Int64 // as fillResults
 	fallbacks [reasons]atomic.Int64
 	misses    []atomic.Int64 // as names
@@ -103,8 +104,12 @@ func (m *counters) opened(n int64) { m.resident.mine()[hitOpened].Add(n) }
 
 // served counts a piece of n bytes when a Reader hands it out: the page it is of was a hit or a miss.
 func (m *counters) served(t tier, class uint8, n int64) {
-	if t == fromOrigin {
-		m.origin.Add(n)
+	if t >= fromOrigin {
+		if t == fromPeer {
+			m.peer.Add(n)
+		} else {
+			m.origin.Add(n)
+		}
 		m.misses[m.class(class)].Add(1)
 		return
 	}
@@ -130,8 +135,11 @@ func (m *counters) requested() int64 {
 
 // read is the bytes answered from a tier.
 func (m *counters) read(t tier) int64 {
-	if t == fromOrigin {
+	switch t {
+	case fromOrigin:
 		return m.origin.Load()
+	case fromPeer:
+		return m.peer.Load()
 	}
 	return m.resident.sum(hitRead+int(t)) + m.resident.sum(hitPaged+int(t))
 }
@@ -146,7 +154,7 @@ func (m *counters) fill(err error, abandoned bool) {
 		m.results[resultCancelled].Add(1)
 	case err == nil:
 		m.results[resultOK].Add(1)
-	case errors.Is(err, errNoRequest):
+	case errors.Is(err, errNoRequest), errors.Is(err, ErrAgain):
 	default:
 		kind := origin.Kind(err)
 		for i, r := range fillResults {

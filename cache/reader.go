@@ -17,6 +17,7 @@ const (
 	fromMemory tier = iota
 	fromDisk
 	fromOrigin
+	fromPeer // a fill that another sidecar answered
 	tiers
 )
 
@@ -189,6 +190,8 @@ func (r *Reader) need() error {
 			r.stats.Memory += n
 		case fromDisk:
 			r.stats.Disk += n
+		case fromPeer:
+			r.stats.Peer += n
 		default:
 			r.stats.Origin += n
 		}

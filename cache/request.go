@@ -19,7 +19,8 @@ type Request struct {
 type ReadStats struct {
 	Memory  int64 // bytes served from the memory tier
 	Disk    int64 // bytes served from the disk tier
-	Origin  int64 // bytes served from a fill, this reader's own or one it joined
+	Origin  int64 // bytes served from a fill that the origin answered, this reader's own or one it joined
+	Peer    int64 // bytes served from a fill that another sidecar answered
 	Fetched int64 // bytes that this reader's own fills asked the origin for
 	Fills   int   // origin requests that this reader's own fills made
 }

@@ -135,7 +135,7 @@ func TestWaitingReaderKeepsItsPage(t *testing.T) {
 	table.mu.Lock()
 	fl.waiting++
 	table.mu.Unlock()
-	table.land(fl, make([]byte, 10))
+	table.land(fl, make([]byte, 10), false)
 	table.mu.Lock()
 	if table.fitsLocked(1) || fl.state != landed {
 		t.Error("the page was dropped under its reader")

@@ -5,7 +5,8 @@ type Stats struct {
 	RequestedBytes int64 // reads asked for
 	MemoryServed   int64 // bytes answered from memory
 	DiskServed     int64 // bytes answered from disk
-	OriginServed   int64 // bytes answered from a fill
+	OriginServed   int64 // bytes answered from a fill, by the origin
+	PeerServed     int64 // bytes answered from a fill, by another sidecar
 	FetchedBytes   int64 // fills asked the origin for
 	RefetchedBytes int64 // of these, between missing pages though resident or on their way
 	OverreadBytes  int64 // of these, in missing pages but outside the range asked for
@@ -32,7 +33,7 @@ func (c *Cache) Stats() Stats {
 	s := Stats{
 		RequestedBytes: m.requested(), FetchedBytes: m.fetched.Load(), RefetchedBytes: m.refetched.Load(),
 		OverreadBytes: m.overread.Load(), OfferedBytes: m.offered.Load(), SharedFills: m.shared.Load(), ShedPages: m.shed.Load(),
-		MemoryServed: m.read(fromMemory), DiskServed: m.read(fromDisk), OriginServed: m.read(fromOrigin),
+		MemoryServed: m.read(fromMemory), DiskServed: m.read(fromDisk), OriginServed: m.read(fromOrigin), PeerServed: m.read(fromPeer),
 		Fills: m.results[resultOK].Load(), CancelledFills: m.results[resultCancelled].Load(),
 		MemoryLimit: c.mem.limit, FillMemoryLimit: c.fills.limit,
 	}

@@ -31,6 +31,14 @@ type Source interface {
 	Fetch(ctx context.Context, obj *origin.Object, off, length int64) (io.ReadCloser, error)
 }
 
+// Borrowed tells how many of the bytes that were read from a Source's body came from another sidecar, and not from the origin: a body that knows has a method of this name.
+func Borrowed(body any) int64 {
+	if b, ok := body.(interface{ Borrowed() int64 }); ok {
+		return b.Borrowed()
+	}
+	return 0
+}
+
 // Errors of a Disk. None of them ever reaches a reader: the cache reads the origin instead.
 var (
 	ErrAbsent  = errors.New("page is not on disk")

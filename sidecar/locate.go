@@ -140,14 +140,20 @@ func (s *Sidecar) Invalidate(mount, path string, prefix bool) error {
 	}
 	s.fence(m, path)
 	if prefix {
-		full := m.key(path)
-		s.ahead.changedBelow(m, path)
-		durable := s.objects.FenceBelow(full)
-		s.lists.FenceAll(func(key string) bool {
-			listed := prefixOf(key)
-			return strings.HasPrefix(listed, full) || strings.HasPrefix(full, listed)
-		})
-		durable()
+		s.fenceBelow(m, path)
 	}
+	s.tellWritten(m, path, prefix)
 	return nil
+}
+
+// fenceBelow is fence for all paths that begin with a prefix.
+func (s *Sidecar) fenceBelow(m *mounted, prefix string) {
+	full := m.key(prefix)
+	s.ahead.changedBelow(m, prefix)
+	durable := s.objects.FenceBelow(full)
+	s.lists.FenceAll(func(key string) bool {
+		listed := prefixOf(key)
+		return strings.HasPrefix(listed, full) || strings.HasPrefix(full, listed)
+	})
+	durable()
 }

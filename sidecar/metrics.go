@@ -19,6 +19,7 @@ const (
 	fromMemory = "memory"
 	fromDisk   = "disk"
 	fromOrigin = "origin"
+	fromPeer   = "peer"
 )
 
 type metrics struct {
@@ -51,7 +52,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m := &metrics{
 		requested:     counter("alio_read_requested_bytes_total", "Bytes that readers asked for, clamped to the objects."),
-		servedBytes:   vec("alio_read_served_bytes_total", "Bytes served, by where they came from.", "source", fromMemory, fromDisk, fromOrigin),
+		servedBytes:   vec("alio_read_served_bytes_total", "Bytes served, by where they came from.", "source", fromMemory, fromDisk, fromPeer, fromOrigin),
 		runs:          counter("alio_read_first_reads_total", "Origin reads of objects whose version or layout was not known."),
 		runBytes:      counter("alio_read_first_read_bytes_total", "Bytes that first reads fetched from the origin."),
 		confirmations: vec("alio_freshness_confirmations_total", "Confirmations of object versions, by who gave them.", "by", byEngine, byListing, byPeer, byRead, byStat),

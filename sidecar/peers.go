@@ -32,10 +32,18 @@ type Peers interface {
 	Object(ctx context.Context, at Place, path string) (freshness.Answer[origin.Object], bool)
 	// Listing asks for a page of a listing that another sidecar has heard.
 	Listing(ctx context.Context, at Place, req origin.ListRequest) (freshness.Answer[origin.Listing], bool)
+	News
+}
+
+// News is what other sidecars are told.
+type News interface {
 	// Tell passes on what the origin has told of paths. It does not wait.
 	Tell(at Place, told []Told)
 	// TellListing passes on a page of a listing, for which the origin was asked at a time. It does not wait.
 	TellListing(at Place, req origin.ListRequest, l origin.Listing, sent time.Time)
+	// Fence says that a path, or (below) all that begin with it, has just been written: whoever was told of them, or of listings of these folders, drops that. It returns when
+	// they have, or when that takes too long.
+	Fence(at Place, path string, below bool, folders []string)
 }
 
 // Told is what an origin has told of a path.
@@ -153,6 +161,47 @@ func (s *Sidecar) presentList(m *mounted, req origin.ListRequest, maxAge time.Du
 			s.tellListing(m, req, l, sent, maxAge)
 		}
 		return l, time.Time{}, err
+	}
+}
+
+// written is fence after a write that has passed here, told to those whom other sidecars ask about the path: so that none of them gives an answer any more
+// that was sent for before.
+func (s *Sidecar) written(m *mounted, path string) {
+	s.fence(m, path)
+	s.tellWritten(m, path, false)
+}
+
+func (s *Sidecar) tellWritten(m *mounted, path string, below bool) {
+	if s.opts.Peers == nil || m.space == "" {
+		return
+	}
+	if folders := s.folderAges(m.name, path, below); len(folders) > 0 {
+		s.opts.Peers.Fence(m.place(), path, below, folders)
+	}
+}
+
+// folderAges are the folders whose owners may have been told of a path: its own, if answers about it may have an age, and those above it whose listings may.
+func (s *Sidecar) folderAges(mount, path string, below bool) (folders []string) {
+	rules := s.rules()
+	for end, first := strings.LastIndexByte(path, '/')+1, true; ; first = false {
+		prefix := path[:end]
+		if first && (below || s.agesAllowed(mount, path)) || rules.MaxAge(mount, prefix, freshness.Listing) > 0 {
+			folders = append(folders, strings.TrimSuffix(prefix, "/"))
+		}
+		if end == 0 {
+			return folders
+		}
+		end = strings.LastIndexByte(path[:end-1], '/') + 1
+	}
+}
+
+// Fence takes it that another sidecar has seen a path, or all below it, being written.
+func (s *Sidecar) Fence(at Place, path string, below bool) {
+	if m := s.at(at); m != nil {
+		s.fence(m, path)
+		if below {
+			s.fenceBelow(m, path)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 type run struct {
 	off    int64
 	data   []byte
+	peer   bool // another sidecar had all of it
 	once   sync.Once
 	giveup func()
 }
@@ -32,6 +33,14 @@ func (r *run) slice(off, n int64) []byte {
 		return nil
 	}
 	return r.data[off-r.off : min(off+n, r.end())-r.off]
+}
+
+// source is where the run came from.
+func (r *run) source() string {
+	if r != nil && r.peer {
+		return fromPeer
+	}
+	return fromOrigin
 }
 
 func (r *run) covers(off, n int64) bool { return int64(len(r.slice(off, n))) == n }
@@ -213,7 +222,7 @@ func (r *reading) readEnd(ctx context.Context, obj *origin.Object, start, length
 	}
 	r.s.metrics.runs.Inc()
 	r.s.metrics.runBytes.Add(float64(length))
-	return &run{off: start, data: data, giveup: func() { r.s.budget.Release(held) }}, nil
+	return &run{off: start, data: data, peer: cache.Borrowed(body) == length, giveup: func() { r.s.budget.Release(held) }}, nil
 }
 
 // broken makes sure that a body which ended early is an error of a kind, never an end.

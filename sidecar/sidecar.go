@@ -44,6 +44,7 @@ type Gifts interface {
 // Hits are the parts of a page cache that a hit needs.
 type Hits interface {
 	Has(k cache.Key) bool
+	Heat(k cache.Key) (heat uint8, ok bool)
 	ReadPage(ctx context.Context, p *cache.Page, off, n int64) (cache.Buf, bool)
 }
 

@@ -136,6 +136,7 @@ func (b *stream) leave() (err error) {
 		st := b.pages.Stats()
 		m.served(fromMemory, st.Memory)
 		m.served(fromDisk, st.Disk)
+		m.served(fromPeer, st.Peer)
 		m.served(fromOrigin, st.Origin)
 		err = b.pages.Close()
 		b.pages = nil

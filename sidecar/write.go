@@ -51,7 +51,7 @@ func storeOf(o origin.Origin, path string) Store {
 
 // Forward sends a request to the mount's origin as it is, but for signature, host and path. A request that may change data raises a
 // fence on its path before it is sent and after it is answered, or has failed (it may have arrived all the same): answers sent
-// for earlier are dropped, here and in the listings that could name the path.
+// for earlier are dropped, here and in the listings that could name the path, and after it also by those sidecars whom others ask about it.
 func (s *Sidecar) Forward(ctx context.Context, mount, path string, r *http.Request) (*http.Response, error) {
 	m, err := s.mount(mount)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *Sidecar) Forward(ctx context.Context, mount, path string, r *http.Reque
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		s.fence(m, path)
-		defer s.fence(m, path)
+		defer s.written(m, path)
 	}
 	s.metrics.forwards.Inc()
 	return f.Forward(ctx, path, r)
@@ -91,7 +91,7 @@ func (s *Sidecar) Put(ctx context.Context, mount, path string, body io.Reader, s
 		return origin.Object{}, err
 	}
 	s.fence(m, path)
-	defer s.fence(m, path)
+	defer s.written(m, path)
 	s.metrics.forwards.Inc()
 	return w.Put(ctx, path, body, size, opts)
 }
@@ -103,7 +103,7 @@ func (s *Sidecar) Delete(ctx context.Context, mount, path string) error {
 		return err
 	}
 	s.fence(m, path)
-	defer s.fence(m, path)
+	defer s.written(m, path)
 	s.metrics.forwards.Inc()
 	return w.Delete(ctx, path)
 }

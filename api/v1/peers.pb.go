@@ -89,6 +89,7 @@ type PagesRequest struct {
 	Part          string                 `protobuf:"bytes,5,opt,name=part,proto3" json:"part,omitempty"`  // id of the object's part, if it is all of one; else the peer must know the version itself
 	Offset        int64                  `protobuf:"varint,6,opt,name=offset,proto3" json:"offset,omitempty"`
 	Length        int64                  `protobuf:"varint,7,opt,name=length,proto3" json:"length,omitempty"` // at least 1
+	Ahead         bool                   `protobuf:"varint,8,opt,name=ahead,proto3" json:"ahead,omitempty"`   // nobody waits for it: the peer's other askers go first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -170,6 +171,13 @@ func (x *PagesRequest) GetLength() int64 {
 		return x.Length
 	}
 	return 0
+}
+
+func (x *PagesRequest) GetAhead() bool {
+	if x != nil {
+		return x.Ahead
+	}
+	return false
 }
 
 // KnownObject is what an origin has told of a path.
@@ -893,6 +901,315 @@ func (x *TellReply) GetTaken() bool {
 	return false
 }
 
+type HoldingsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Places        []*Place               `protobuf:"bytes,1,rep,name=places,proto3" json:"places,omitempty"`
+	SectionSize   int64                  `protobuf:"varint,2,opt,name=section_size,json=sectionSize,proto3" json:"section_size,omitempty"` // of the ring, in bytes
+	Partitions    int64                  `protobuf:"varint,3,opt,name=partitions,proto3" json:"partitions,omitempty"`                      // of the ring's table
+	Wanted        []byte                 `protobuf:"bytes,4,opt,name=wanted,proto3" json:"wanted,omitempty"`                               // a bit for each partition, the lowest of each byte first; missing bits are 0
+	Keys          []uint64               `protobuf:"fixed64,5,rep,packed,name=keys,proto3" json:"keys,omitempty"`                          // of sections that are wanted besides
+	Most          int64                  `protobuf:"varint,6,opt,name=most,proto3" json:"most,omitempty"`                                  // pages; at least 1
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldingsRequest) Reset() {
+	*x = HoldingsRequest{}
+	mi := &file_v1_peers_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldingsRequest) ProtoMessage() {}
+
+func (x *HoldingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_peers_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldingsRequest.ProtoReflect.Descriptor instead.
+func (*HoldingsRequest) Descriptor() ([]byte, []int) {
+	return file_v1_peers_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *HoldingsRequest) GetPlaces() []*Place {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
+func (x *HoldingsRequest) GetSectionSize() int64 {
+	if x != nil {
+		return x.SectionSize
+	}
+	return 0
+}
+
+func (x *HoldingsRequest) GetPartitions() int64 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *HoldingsRequest) GetWanted() []byte {
+	if x != nil {
+		return x.Wanted
+	}
+	return nil
+}
+
+func (x *HoldingsRequest) GetKeys() []uint64 {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *HoldingsRequest) GetMost() int64 {
+	if x != nil {
+		return x.Most
+	}
+	return 0
+}
+
+type HoldingsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Holdings      []*Holding             `protobuf:"bytes,1,rep,name=holdings,proto3" json:"holdings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldingsReply) Reset() {
+	*x = HoldingsReply{}
+	mi := &file_v1_peers_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldingsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldingsReply) ProtoMessage() {}
+
+func (x *HoldingsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_peers_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldingsReply.ProtoReflect.Descriptor instead.
+func (*HoldingsReply) Descriptor() ([]byte, []int) {
+	return file_v1_peers_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *HoldingsReply) GetHoldings() []*Holding {
+	if x != nil {
+		return x.Holdings
+	}
+	return nil
+}
+
+// Holding is pages of one object that are equally hot, in the object's order. Each begins where the one before ended, or after it.
+type Holding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Place         int32                  `protobuf:"varint,1,opt,name=place,proto3" json:"place,omitempty"`      // in the request
+	Object        *KnownObject           `protobuf:"bytes,2,opt,name=object,proto3" json:"object,omitempty"`     // with age_us
+	Heat          int32                  `protobuf:"varint,3,opt,name=heat,proto3" json:"heat,omitempty"`        // 0: nobody came back to them; the more the hotter
+	Gaps          []int64                `protobuf:"varint,4,rep,packed,name=gaps,proto3" json:"gaps,omitempty"` // bytes between the end of the page before (at first: 0) and the page
+	Lengths       []int64                `protobuf:"varint,5,rep,packed,name=lengths,proto3" json:"lengths,omitempty"`
+	Classes       []byte                 `protobuf:"bytes,6,opt,name=classes,proto3" json:"classes,omitempty"` // one for each page
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Holding) Reset() {
+	*x = Holding{}
+	mi := &file_v1_peers_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Holding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Holding) ProtoMessage() {}
+
+func (x *Holding) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_peers_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Holding.ProtoReflect.Descriptor instead.
+func (*Holding) Descriptor() ([]byte, []int) {
+	return file_v1_peers_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Holding) GetPlace() int32 {
+	if x != nil {
+		return x.Place
+	}
+	return 0
+}
+
+func (x *Holding) GetObject() *KnownObject {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *Holding) GetHeat() int32 {
+	if x != nil {
+		return x.Heat
+	}
+	return 0
+}
+
+func (x *Holding) GetGaps() []int64 {
+	if x != nil {
+		return x.Gaps
+	}
+	return nil
+}
+
+func (x *Holding) GetLengths() []int64 {
+	if x != nil {
+		return x.Lengths
+	}
+	return nil
+}
+
+func (x *Holding) GetClasses() []byte {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
+type FenceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Place         *Place                 `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
+	Paths         []string               `protobuf:"bytes,2,rep,name=paths,proto3" json:"paths,omitempty"`
+	Below         bool                   `protobuf:"varint,3,opt,name=below,proto3" json:"below,omitempty"` // and all that begin with one of them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FenceRequest) Reset() {
+	*x = FenceRequest{}
+	mi := &file_v1_peers_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FenceRequest) ProtoMessage() {}
+
+func (x *FenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_peers_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FenceRequest.ProtoReflect.Descriptor instead.
+func (*FenceRequest) Descriptor() ([]byte, []int) {
+	return file_v1_peers_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *FenceRequest) GetPlace() *Place {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *FenceRequest) GetPaths() []string {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+func (x *FenceRequest) GetBelow() bool {
+	if x != nil {
+		return x.Below
+	}
+	return false
+}
+
+type FenceReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FenceReply) Reset() {
+	*x = FenceReply{}
+	mi := &file_v1_peers_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FenceReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FenceReply) ProtoMessage() {}
+
+func (x *FenceReply) ProtoReflect() protoreflect.Message {
+	mi := &file_v1_peers_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FenceReply.ProtoReflect.Descriptor instead.
+func (*FenceReply) Descriptor() ([]byte, []int) {
+	return file_v1_peers_proto_rawDescGZIP(), []int{16}
+}
+
 var File_v1_peers_proto protoreflect.FileDescriptor
 
 const file_v1_peers_proto_rawDesc = "" +
@@ -900,7 +1217,7 @@ const file_v1_peers_proto_rawDesc = "" +
 	"\x0ev1/peers.proto\x12\aalio.v1\x1a\rv1/alio.proto\"3\n" +
 	"\x05Place\x12\x14\n" +
 	"\x05mount\x18\x01 \x01(\tR\x05mount\x12\x14\n" +
-	"\x05space\x18\x02 \x01(\fR\x05space\"\xba\x01\n" +
+	"\x05space\x18\x02 \x01(\fR\x05space\"\xd0\x01\n" +
 	"\fPagesRequest\x12$\n" +
 	"\x05place\x18\x01 \x01(\v2\x0e.alio.v1.PlaceR\x05place\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x18\n" +
@@ -908,7 +1225,8 @@ const file_v1_peers_proto_rawDesc = "" +
 	"\x04size\x18\x04 \x01(\x03R\x04size\x12\x12\n" +
 	"\x04part\x18\x05 \x01(\tR\x04part\x12\x16\n" +
 	"\x06offset\x18\x06 \x01(\x03R\x06offset\x12\x16\n" +
-	"\x06length\x18\a \x01(\x03R\x06length\"\xfa\x04\n" +
+	"\x06length\x18\a \x01(\x03R\x06length\x12\x14\n" +
+	"\x05ahead\x18\b \x01(\bR\x05ahead\"\xfa\x04\n" +
 	"\vKnownObject\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06absent\x18\x02 \x01(\bR\x06absent\x12\x18\n" +
@@ -975,12 +1293,38 @@ const file_v1_peers_proto_rawDesc = "" +
 	"\tTellReply\x12\x18\n" +
 	"\aprocess\x18\x01 \x01(\x06R\aprocess\x12\x15\n" +
 	"\x06now_us\x18\x02 \x01(\x03R\x05nowUs\x12\x14\n" +
-	"\x05taken\x18\x03 \x01(\bR\x05taken2\xe5\x01\n" +
+	"\x05taken\x18\x03 \x01(\bR\x05taken\"\xbc\x01\n" +
+	"\x0fHoldingsRequest\x12&\n" +
+	"\x06places\x18\x01 \x03(\v2\x0e.alio.v1.PlaceR\x06places\x12!\n" +
+	"\fsection_size\x18\x02 \x01(\x03R\vsectionSize\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x03 \x01(\x03R\n" +
+	"partitions\x12\x16\n" +
+	"\x06wanted\x18\x04 \x01(\fR\x06wanted\x12\x12\n" +
+	"\x04keys\x18\x05 \x03(\x06R\x04keys\x12\x12\n" +
+	"\x04most\x18\x06 \x01(\x03R\x04most\"=\n" +
+	"\rHoldingsReply\x12,\n" +
+	"\bholdings\x18\x01 \x03(\v2\x10.alio.v1.HoldingR\bholdings\"\xa9\x01\n" +
+	"\aHolding\x12\x14\n" +
+	"\x05place\x18\x01 \x01(\x05R\x05place\x12,\n" +
+	"\x06object\x18\x02 \x01(\v2\x14.alio.v1.KnownObjectR\x06object\x12\x12\n" +
+	"\x04heat\x18\x03 \x01(\x05R\x04heat\x12\x12\n" +
+	"\x04gaps\x18\x04 \x03(\x03R\x04gaps\x12\x18\n" +
+	"\alengths\x18\x05 \x03(\x03R\alengths\x12\x18\n" +
+	"\aclasses\x18\x06 \x01(\fR\aclasses\"`\n" +
+	"\fFenceRequest\x12$\n" +
+	"\x05place\x18\x01 \x01(\v2\x0e.alio.v1.PlaceR\x05place\x12\x14\n" +
+	"\x05paths\x18\x02 \x03(\tR\x05paths\x12\x14\n" +
+	"\x05below\x18\x03 \x01(\bR\x05below\"\f\n" +
+	"\n" +
+	"FenceReply2\xda\x02\n" +
 	"\x05Peers\x124\n" +
 	"\x05Pages\x12\x15.alio.v1.PagesRequest\x1a\x12.alio.v1.ReadReply0\x01\x123\n" +
 	"\x05Known\x12\x15.alio.v1.KnownRequest\x1a\x13.alio.v1.KnownReply\x12?\n" +
 	"\tKnownList\x12\x19.alio.v1.KnownListRequest\x1a\x17.alio.v1.KnownListReply\x120\n" +
-	"\x04Tell\x12\x14.alio.v1.TellRequest\x1a\x12.alio.v1.TellReplyB:\n" +
+	"\x04Tell\x12\x14.alio.v1.TellRequest\x1a\x12.alio.v1.TellReply\x12>\n" +
+	"\bHoldings\x12\x18.alio.v1.HoldingsRequest\x1a\x16.alio.v1.HoldingsReply0\x01\x123\n" +
+	"\x05Fence\x12\x15.alio.v1.FenceRequest\x1a\x13.alio.v1.FenceReplyB:\n" +
 	"\x0eio.alio.api.v1P\x01Z&github.com/alio-lake/alio/api/v1;apiv1b\x06proto3"
 
 var (
@@ -995,7 +1339,7 @@ func file_v1_peers_proto_rawDescGZIP() []byte {
 	return file_v1_peers_proto_rawDescData
 }
 
-var file_v1_peers_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_v1_peers_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_v1_peers_proto_goTypes = []any{
 	(*Place)(nil),            // 0: alio.v1.Place
 	(*PagesRequest)(nil),     // 1: alio.v1.PagesRequest
@@ -1009,13 +1353,18 @@ var file_v1_peers_proto_goTypes = []any{
 	(*TellRequest)(nil),      // 9: alio.v1.TellRequest
 	(*News)(nil),             // 10: alio.v1.News
 	(*TellReply)(nil),        // 11: alio.v1.TellReply
-	nil,                      // 12: alio.v1.KnownObject.AttributesEntry
-	(*ReadReply)(nil),        // 13: alio.v1.ReadReply
+	(*HoldingsRequest)(nil),  // 12: alio.v1.HoldingsRequest
+	(*HoldingsReply)(nil),    // 13: alio.v1.HoldingsReply
+	(*Holding)(nil),          // 14: alio.v1.Holding
+	(*FenceRequest)(nil),     // 15: alio.v1.FenceRequest
+	(*FenceReply)(nil),       // 16: alio.v1.FenceReply
+	nil,                      // 17: alio.v1.KnownObject.AttributesEntry
+	(*ReadReply)(nil),        // 18: alio.v1.ReadReply
 }
 var file_v1_peers_proto_depIdxs = []int32{
 	0,  // 0: alio.v1.PagesRequest.place:type_name -> alio.v1.Place
 	3,  // 1: alio.v1.KnownObject.parts:type_name -> alio.v1.KnownPart
-	12, // 2: alio.v1.KnownObject.attributes:type_name -> alio.v1.KnownObject.AttributesEntry
+	17, // 2: alio.v1.KnownObject.attributes:type_name -> alio.v1.KnownObject.AttributesEntry
 	0,  // 3: alio.v1.KnownRequest.place:type_name -> alio.v1.Place
 	2,  // 4: alio.v1.KnownReply.object:type_name -> alio.v1.KnownObject
 	2,  // 5: alio.v1.KnownListing.entries:type_name -> alio.v1.KnownObject
@@ -1026,19 +1375,27 @@ var file_v1_peers_proto_depIdxs = []int32{
 	0,  // 10: alio.v1.News.place:type_name -> alio.v1.Place
 	2,  // 11: alio.v1.News.objects:type_name -> alio.v1.KnownObject
 	6,  // 12: alio.v1.News.listings:type_name -> alio.v1.KnownListing
-	1,  // 13: alio.v1.Peers.Pages:input_type -> alio.v1.PagesRequest
-	4,  // 14: alio.v1.Peers.Known:input_type -> alio.v1.KnownRequest
-	7,  // 15: alio.v1.Peers.KnownList:input_type -> alio.v1.KnownListRequest
-	9,  // 16: alio.v1.Peers.Tell:input_type -> alio.v1.TellRequest
-	13, // 17: alio.v1.Peers.Pages:output_type -> alio.v1.ReadReply
-	5,  // 18: alio.v1.Peers.Known:output_type -> alio.v1.KnownReply
-	8,  // 19: alio.v1.Peers.KnownList:output_type -> alio.v1.KnownListReply
-	11, // 20: alio.v1.Peers.Tell:output_type -> alio.v1.TellReply
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	0,  // 13: alio.v1.HoldingsRequest.places:type_name -> alio.v1.Place
+	14, // 14: alio.v1.HoldingsReply.holdings:type_name -> alio.v1.Holding
+	2,  // 15: alio.v1.Holding.object:type_name -> alio.v1.KnownObject
+	0,  // 16: alio.v1.FenceRequest.place:type_name -> alio.v1.Place
+	1,  // 17: alio.v1.Peers.Pages:input_type -> alio.v1.PagesRequest
+	4,  // 18: alio.v1.Peers.Known:input_type -> alio.v1.KnownRequest
+	7,  // 19: alio.v1.Peers.KnownList:input_type -> alio.v1.KnownListRequest
+	9,  // 20: alio.v1.Peers.Tell:input_type -> alio.v1.TellRequest
+	12, // 21: alio.v1.Peers.Holdings:input_type -> alio.v1.HoldingsRequest
+	15, // 22: alio.v1.Peers.Fence:input_type -> alio.v1.FenceRequest
+	18, // 23: alio.v1.Peers.Pages:output_type -> alio.v1.ReadReply
+	5,  // 24: alio.v1.Peers.Known:output_type -> alio.v1.KnownReply
+	8,  // 25: alio.v1.Peers.KnownList:output_type -> alio.v1.KnownListReply
+	11, // 26: alio.v1.Peers.Tell:output_type -> alio.v1.TellReply
+	13, // 27: alio.v1.Peers.Holdings:output_type -> alio.v1.HoldingsReply
+	16, // 28: alio.v1.Peers.Fence:output_type -> alio.v1.FenceReply
+	23, // [23:29] is the sub-list for method output_type
+	17, // [17:23] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_v1_peers_proto_init() }
@@ -1053,7 +1410,7 @@ func file_v1_peers_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1_peers_proto_rawDesc), len(file_v1_peers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,8 @@ const (
 	Peers_Known_FullMethodName     = "/alio.v1.Peers/Known"
 	Peers_KnownList_FullMethodName = "/alio.v1.Peers/KnownList"
 	Peers_Tell_FullMethodName      = "/alio.v1.Peers/Tell"
+	Peers_Holdings_FullMethodName  = "/alio.v1.Peers/Holdings"
+	Peers_Fence_FullMethodName     = "/alio.v1.Peers/Fence"
 )
 
 // PeersClient is the client API for Peers service.
@@ -46,6 +48,11 @@ type PeersClient interface {
 	KnownList(ctx context.Context, in *KnownListRequest, opts ...grpc.CallOption) (*KnownListReply, error)
 	// Tell tells the peer what the origin has told. Without any news it asks for the peer's time only.
 	Tell(ctx context.Context, in *TellRequest, opts ...grpc.CallOption) (*TellReply, error)
+	// Holdings tells which pages the peer holds of sections, for one that owns them now, in messages of some 64 KiB: the hottest first, and of
+	// equal ones those whose files were asked for last. It tells of what it was asked for, and of at most so many pages as it is asked for.
+	Holdings(ctx context.Context, in *HoldingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[HoldingsReply], error)
+	// Fence says that paths have just been written: what the peer was told of them until now, and of listings that name them, is no answer any more.
+	Fence(ctx context.Context, in *FenceRequest, opts ...grpc.CallOption) (*FenceReply, error)
 }
 
 type peersClient struct {
@@ -105,6 +112,35 @@ func (c *peersClient) Tell(ctx context.Context, in *TellRequest, opts ...grpc.Ca
 	return out, nil
 }
 
+func (c *peersClient) Holdings(ctx context.Context, in *HoldingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[HoldingsReply], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Peers_ServiceDesc.Streams[1], Peers_Holdings_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[HoldingsRequest, HoldingsReply]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Peers_HoldingsClient = grpc.ServerStreamingClient[HoldingsReply]
+
+func (c *peersClient) Fence(ctx context.Context, in *FenceRequest, opts ...grpc.CallOption) (*FenceReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FenceReply)
+	err := c.cc.Invoke(ctx, Peers_Fence_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeersServer is the server API for Peers service.
 // All implementations must embed UnimplementedPeersServer
 // for forward compatibility.
@@ -120,6 +156,11 @@ type PeersServer interface {
 	KnownList(context.Context, *KnownListRequest) (*KnownListReply, error)
 	// Tell tells the peer what the origin has told. Without any news it asks for the peer's time only.
 	Tell(context.Context, *TellRequest) (*TellReply, error)
+	// Holdings tells which pages the peer holds of sections, for one that owns them now, in messages of some 64 KiB: the hottest first, and of
+	// equal ones those whose files were asked for last. It tells of what it was asked for, and of at most so many pages as it is asked for.
+	Holdings(*HoldingsRequest, grpc.ServerStreamingServer[HoldingsReply]) error
+	// Fence says that paths have just been written: what the peer was told of them until now, and of listings that name them, is no answer any more.
+	Fence(context.Context, *FenceRequest) (*FenceReply, error)
 	mustEmbedUnimplementedPeersServer()
 }
 
@@ -141,6 +182,12 @@ func (UnimplementedPeersServer) KnownList(context.Context, *KnownListRequest) (*
 }
 func (UnimplementedPeersServer) Tell(context.Context, *TellRequest) (*TellReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Tell not implemented")
+}
+func (UnimplementedPeersServer) Holdings(*HoldingsRequest, grpc.ServerStreamingServer[HoldingsReply]) error {
+	return status.Error(codes.Unimplemented, "method Holdings not implemented")
+}
+func (UnimplementedPeersServer) Fence(context.Context, *FenceRequest) (*FenceReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Fence not implemented")
 }
 func (UnimplementedPeersServer) mustEmbedUnimplementedPeersServer() {}
 func (UnimplementedPeersServer) testEmbeddedByValue()               {}
@@ -228,6 +275,35 @@ func _Peers_Tell_Handler(srv interface{}, ctx context.Context, dec func(interfac
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Peers_Holdings_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(HoldingsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PeersServer).Holdings(m, &grpc.GenericServerStream[HoldingsRequest, HoldingsReply]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Peers_HoldingsServer = grpc.ServerStreamingServer[HoldingsReply]
+
+func _Peers_Fence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeersServer).Fence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peers_Fence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeersServer).Fence(ctx, req.(*FenceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Peers_ServiceDesc is the grpc.ServiceDesc for Peers service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -247,11 +323,20 @@ var Peers_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Tell",
 			Handler:    _Peers_Tell_Handler,
 		},
+		{
+			MethodName: "Fence",
+			Handler:    _Peers_Fence_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Pages",
 			Handler:       _Peers_Pages_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Holdings",
+			Handler:       _Peers_Holdings_Handler,
 			ServerStreams: true,
 		},
 	},

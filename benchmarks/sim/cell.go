@@ -21,7 +21,7 @@ var modes = []mode{
 	{"presto", "Presto's soft affinity: its ring of 1,000 points, two preferred workers in order, any other, without its cache, when both are busy", "presto", true, false},
 	{"trino", "Trino's: rendezvous over 2,048 buckets, the less loaded of two workers, waits for them", "trino", true, false},
 	{"affinity", "Alio's affinity", "alio", true, false},
-	{"peers", "Alio's affinity, and a miss asks a peer ahead of the origin: who owns the section, or the owner who owned it before", "alio", true, true},
+	{"peers", "Alio's affinity, and a miss asks a peer ahead of the origin: who owns the section, or the owner who owned it before; a new owner also takes what the former one holds, with no reader waiting", "alio", true, true},
 }
 
 // counts is what happened while it was measured. Reads are of pages.
@@ -32,7 +32,8 @@ type counts struct {
 	OriginBytes, OriginGETs      int64
 	AgainBytes                   int64 // of OriginBytes: what had been read from the origin before
 	Uncached                     int64 // splits that a worker was told not to cache
-	PulledBytes                  int64 // that new owners took over from old ones, unasked
+	PulledBytes                  int64 // that new owners took over from old ones for a reader
+	BackgroundBytes              int64 // and with no reader waiting
 	Moved                        float64
 	Epochs                       int
 	Hot                          int     // sections with more owners than others, at most at once
@@ -108,6 +109,7 @@ func (c *cell) run(ctx context.Context) (counts, error) {
 		}
 		changed = false
 		c.source.tick(now, now+step, c.query)
+		c.pullOwed(now)
 		if c.on {
 			for _, i := range c.fleet.alive {
 				c.fleet.workers[i].time += step

@@ -41,6 +41,7 @@ type worker struct {
 	starts  []int64      // us at which waiting splits begin, ascending
 	allowed int64        // bytes that may be had from former owners now
 	heard   int64        // ms up to which allowed is reckoned
+	owed    []uint32     // sections that it owns newly, to be pulled
 }
 
 // fleet is all workers that ever were, by number.

@@ -211,6 +211,10 @@ func (p *ours) takeOver(c *cell, now int64) (float64, error) {
 		if old < 0 {
 			continue
 		}
+		if owner >= 0 && c.mode.peers {
+			w := c.fleet.workers[owner]
+			w.owed = append(w.owed, uint32(i))
+		}
 		moved++
 	}
 	return float64(moved) / float64(len(c.lake.sections)), nil

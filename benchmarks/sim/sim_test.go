@@ -140,8 +140,8 @@ func TestCounts(t *testing.T) {
 func TestWhatPeersGive(t *testing.T) {
 	results, _ := simulate(t, append(small, "-scenarios", "autoscale,churn", "-modes", "affinity,peers")...)
 	for _, s := range []string{"autoscale", "churn"} {
-		if a, p := find(t, results, s, "affinity"), find(t, results, s, "peers"); p.Peer == 0 || p.PulledBytes == 0 || p.OriginBytes >= a.OriginBytes {
-			t.Errorf("%s: %d pages from peers, %d bytes from former owners; %d bytes of the origin, %d without peers", s, p.Peer, p.PulledBytes, p.OriginBytes, a.OriginBytes)
+		if a, p := find(t, results, s, "affinity"), find(t, results, s, "peers"); p.Peer == 0 || p.PulledBytes == 0 || p.BackgroundBytes == 0 || p.OriginBytes >= a.OriginBytes {
+			t.Errorf("%s: %d pages from peers, %d bytes from former owners and %d with no reader waiting; %d bytes of the origin, %d without peers", s, p.Peer, p.PulledBytes, p.BackgroundBytes, p.OriginBytes, a.OriginBytes)
 		}
 	}
 }

@@ -132,8 +132,9 @@ type Devices struct {
 }
 
 var (
-	_ cache.Disk   = (*Devices)(nil)
-	_ cache.Places = (*Devices)(nil)
+	_ cache.Disk    = (*Devices)(nil)
+	_ cache.Places  = (*Devices)(nil)
+	_ cache.Touched = (*Devices)(nil)
 )
 
 // NewDevices checks the options and registers the metrics. It touches no file and starts nothing.

@@ -167,6 +167,19 @@ func (x *Devices) Touch(k cache.Key) (cache.Place, bool) {
 	return cache.Place{}, false
 }
 
+// Touched implements cache.Touched.
+func (x *Devices) Touched(k cache.Key) (touched, ok bool) {
+	for _, i := range x.routes.of(&k) {
+		d := x.devices[i]
+		if t := d.tier.Load(); d.readable(t) {
+			if touched, ok = t.Touched(k); ok {
+				return touched, true
+			}
+		}
+	}
+	return false, false
+}
+
 // Retired implements cache.Places, for all directories together.
 func (x *Devices) Retired(since uint64) ([]cache.SegmentID, uint64, bool) {
 	return x.retired.since(since)

@@ -7,7 +7,10 @@ import (
 	"github.com/alio-lake/alio/cache"
 )
 
-var _ cache.Places = (*Tier)(nil)
+var (
+	_ cache.Places  = (*Tier)(nil)
+	_ cache.Touched = (*Tier)(nil)
+)
 
 // Directories implements cache.Places: the tier's directory, unless clients may not read it now.
 func (t *Tier) Directories() []cache.Directory {
@@ -70,6 +73,15 @@ func (t *Tier) Touch(k cache.Key) (cache.Place, bool) {
 	p := t.placeOf(seg, loc.Off, loc.Length, loc.Class)
 	t.release(seg)
 	return p, true
+}
+
+// Touched implements cache.Touched.
+func (t *Tier) Touched(k cache.Key) (touched, ok bool) {
+	if !t.open.Load() {
+		return false, false
+	}
+	e, ok := t.index.peek(k)
+	return e.meta&touchedFlag != 0, ok
 }
 
 // Retired implements cache.Places. A caller that asks for places and for the moment together takes the moment first: what is retired between the

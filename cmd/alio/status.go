@@ -33,8 +33,8 @@ type status struct {
 // reads is what clients were served since the start, in bytes.
 type reads struct {
 	Requested int64            `json:"requested_bytes"`
-	Served    map[string]int64 `json:"served_bytes"` // by source: memory, disk, origin
-	HitRatio  float64          `json:"hit_ratio"`    // share of served bytes that did not come from the origin; 0 before the first read
+	Served    map[string]int64 `json:"served_bytes"` // by source: memory, disk, peer (another sidecar), origin
+	HitRatio  float64          `json:"hit_ratio"`    // share of served bytes that came from this sidecar's memory or disk, or from a peer: all that the origin was not asked for; 0 before the first read
 }
 
 // readFigures takes the figures from the metrics, where first reads (which pass the page cache by) are counted too.

@@ -136,7 +136,8 @@ func (p *peered) settled(ctx context.Context) {
 }
 
 // TestPeers: three sidecars, real processes, over a real S3 server. What one of them, the owner, has read, the others read from it: no GET of data, no HEAD. The owner is killed: right bytes. It comes
-// back with an empty disk: its share is served by who held it meanwhile, and again not by the origin; and with its disk, by that.
+// back with an empty disk: before anybody asks it, it has its share from who held it meanwhile, and none from the origin; and with its disk, from that. It is drained: the others have its share from it, and serve it
+// when it is gone.
 func TestPeers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -188,9 +189,10 @@ func TestPeers(t *testing.T) {
 	p.settledWithout(ctx)
 	p.proxy.Reset()
 	need(t, os.RemoveAll(p.all["c"].CacheDir))
-	p.back(ctx, later, owners, "with an empty disk")
+	p.back(ctx, later, owners, "with an empty disk", true)
 	p.all["c"].Shutdown()
-	p.back(ctx, later, owners, "with its disk")
+	p.back(ctx, later, owners, "with its disk", false)
+	p.drained(ctx)
 }
 
 // settledWithout waits as settled does, of those who run while c does not.
@@ -204,22 +206,72 @@ func (p *peered) settledWithout(ctx context.Context) {
 	})
 }
 
-// back starts c and reads its share through it: nothing comes from the origin.
-func (p *peered) back(ctx context.Context, paths, owners []string, how string) {
+// back starts c and reads its share through it, when it has so many bytes from the others: nothing comes from the origin, and no reader waits for a peer.
+func (p *peered) back(ctx context.Context, paths, owners []string, how string, pulls bool) {
 	p.t.Helper()
 	need(p.t, p.all["c"].Start(ctx))
 	shares(p.t, 3, p.all["a"], p.all["b"], p.all["c"])
 	n := 0
-	for i, path := range paths {
+	for i := range paths {
 		if owners[i] == "c" {
-			p.read(ctx, "c", path)
 			n++
 		}
 	}
+	began := time.Now()
+	if pulls {
+		p.pulled(ctx, n*p.size, "c")
+	}
+	took, asked := time.Since(began), p.sum(ctx, "alio_peer_reads_total", "c")
+	for i, path := range paths {
+		if owners[i] == "c" {
+			p.read(ctx, "c", path)
+		}
+	}
 	cost := p.cost(ctx)
-	p.t.Logf("c is back %s: its %d files %v, %v bytes of them from peers", how, n, cost, p.sum(ctx, "alio_peer_read_bytes_total", "c"))
-	if n == 0 || cost.DataGETs+cost.HEADs > 0 {
-		p.t.Errorf("c came back %s, and its share was read from the origin: %v", how, cost)
+	asked = p.sum(ctx, "alio_peer_reads_total", "c") - asked
+	p.t.Logf("c is back %s: pulled %v bytes in %v; its %d files %v, and peers were asked %v times for them", how, p.sum(ctx, "alio_peer_pulled_bytes_total", "c"), took, n, cost, asked)
+	if n == 0 || cost.DataGETs+cost.HEADs > 0 || asked > 0 {
+		p.t.Errorf("c came back %s, and for its share the origin was asked %v, and peers %v times", how, cost, asked)
+	}
+}
+
+// pulled waits until sidecars have pulled so many bytes, together, and nothing is left.
+func (p *peered) pulled(ctx context.Context, least int, sidecars ...string) {
+	p.t.Helper()
+	eventually(p.t, fmt.Sprintf("%v have pulled %d bytes", sidecars, least), func() bool {
+		return p.sum(ctx, "alio_peer_pulled_bytes_total", sidecars...) >= float64(least) && p.sum(ctx, "alio_peer_pull_remaining_pages", sidecars...) == 0
+	})
+}
+
+// drained drains c, and stops it when the others have what it alone has read.
+func (p *peered) drained(ctx context.Context) {
+	p.t.Helper()
+	paths := p.put(ctx, "t3", 24)
+	had := 0
+	for i, owner := range p.owners(ctx, "b", paths) {
+		p.read(ctx, owner, paths[i])
+		if owner == "c" {
+			had++
+		}
+	}
+	before := p.sum(ctx, "alio_peer_pulled_bytes_total", "a", "b")
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.all["a"].Admin+"/v1/drain?member=c", nil)
+	need(p.t, err)
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	need(p.t, err)
+	need(p.t, resp.Body.Close())
+	shares(p.t, 2, p.all["a"], p.all["b"], p.all["c"])
+	p.pulled(ctx, int(before)+had*p.size, "a", "b")
+	p.all["c"].Shutdown()
+	p.cost(ctx)
+	for i, owner := range p.owners(ctx, "b", paths) {
+		p.read(ctx, owner, paths[i])
+	}
+	cost := p.cost(ctx)
+	p.t.Logf("c is drained, and stopped: of 24 files %d had been read by it alone: %v", had, cost)
+	if had == 0 || cost.DataGETs+cost.HEADs > 0 {
+		p.t.Errorf("c was drained, and its share was read from the origin: %v", cost)
 	}
 }
 

@@ -57,6 +57,7 @@ func TestPeers(t *testing.T) {
 	const tls = "tls: {cert_file: c, key_file: k}, ca_file: a"
 	for _, c := range []struct{ text, want string }{
 		{fleet + "peers: {listen: '0.0.0.0:2', " + tls + "}", ""},
+		{fleet + "peers: {listen: '0.0.0.0:2', pull_rate: 0, " + tls + "}", ""},
 		{fleet + "peers: {" + tls + "}", "peers.listen: is missing, and certificates are given"},
 		{fleet + "peers: {listen: '0.0.0.0:2', ca_file: a}", "peers.tls: needs cert_file and key_file, and peers.ca_file"},
 		{fleet + "peers: {listen: '0.0.0.0:2', tls: {cert_file: c, key_file: k}}", "peers.tls: needs"},

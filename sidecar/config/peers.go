@@ -16,7 +16,8 @@ type Peers struct {
 	TLS TLS `yaml:"tls"`
 	// Bytes that are asked of other sidecars at once; what is beyond goes to the origin.
 	InFlight config.Size `yaml:"in_flight"`
-	// Bytes a second that a new owner of sections takes from the one before; what is beyond goes to the origin.
+	// Bytes a second that a new owner of sections takes from the one before: what a reader asks for, and in the background, as far as readers leave room, all else that it holds, the hottest
+	// first. What a reader wants beyond goes to the origin. 0: nothing is taken.
 	PullRate config.Size `yaml:"pull_rate"`
 	// The least time that another sidecar is waited for before the origin is asked too; more where it nearly always takes longer, up to 200ms.
 	Patience config.Duration `yaml:"patience"`
@@ -51,7 +52,9 @@ func (c *Config) validatePeers(f *config.Faults) {
 		}
 	}
 	atLeast(f, "peers.in_flight", p.InFlight, config.MiB, "a page can be that large")
-	atLeast(f, "peers.pull_rate", p.PullRate, config.MiB, "a page can be that large")
+	if p.PullRate != 0 {
+		atLeast(f, "peers.pull_rate", p.PullRate, config.MiB, "a page can be that large; 0 is none")
+	}
 	if p.Patience < millisecond || p.Patience > p.Timeout {
 		f.Add("peers.patience", "%s is outside 1ms to peers.timeout (%s)", p.Patience, p.Timeout)
 	}

@@ -290,6 +290,9 @@ func (w Watch[T]) Answer() *Answer[T] {
 	return w.e.answer.Load()
 }
 
+// Look is Answer for one who is no reader: the entry does not count as used.
+func (w Watch[T]) Look() *Answer[T] { return w.e.answer.Load() }
+
 // Confirm records an answer that came by another way (a listing, a ranged read) than Get's ask. An answer sent for before a fence on
 // the key, or before the answer that is kept, is ignored.
 func (b *Book[T]) Confirm(key string, v T, sent time.Time) {

@@ -21,8 +21,7 @@ func (p *Peers) Object(ctx context.Context, at sidecar.Place, path string) (a fr
 	if !speakable(path) {
 		return a, false
 	}
-	home, _ := p.home(at.Mount, folderOf(path))
-	p.fact(ctx, "object", home, func(ctx context.Context, client apiv1.PeersClient) error {
+	p.factOf(ctx, "object", at.Mount, folderOf(path), func(ctx context.Context, client apiv1.PeersClient) error {
 		asked := time.Now()
 		reply, err := client.Known(ctx, &apiv1.KnownRequest{Place: place(at), Path: path})
 		if err != nil {
@@ -46,8 +45,7 @@ func (p *Peers) Listing(ctx context.Context, at sidecar.Place, req origin.ListRe
 	if !speakableListing(req, &a.Value) {
 		return a, false
 	}
-	home, _ := p.home(at.Mount, folderOfPrefix(req.Prefix))
-	p.fact(ctx, "listing", home, func(ctx context.Context, client apiv1.PeersClient) error {
+	p.factOf(ctx, "listing", at.Mount, folderOfPrefix(req.Prefix), func(ctx context.Context, client apiv1.PeersClient) error {
 		asked := time.Now()
 		reply, err := client.KnownList(ctx, &apiv1.KnownListRequest{Place: place(at), Asked: knownList(req, nil)})
 		if err != nil {
@@ -66,10 +64,21 @@ func (p *Peers) Listing(ctx context.Context, at sidecar.Place, req origin.ListRe
 	return a, ok
 }
 
-// fact asks a member (nil: there is nobody to ask) one question, and waits for the answer no longer than such answers nearly always take.
-func (p *Peers) fact(ctx context.Context, about string, m *member, ask func(context.Context, apiv1.PeersClient) error) {
-	if m == nil || p.base.Err() != nil || !m.begin() {
+// factOf asks the owner of a folder one question, and where that one knows nothing, who owned it before.
+func (p *Peers) factOf(ctx context.Context, about, mount, folder string, ask func(context.Context, apiv1.PeersClient) error) {
+	home, _ := p.home(mount, folder)
+	if !p.fact(ctx, about, home, ask) {
 		return
+	}
+	if len(*p.past.Load()) > 0 {
+		p.fact(ctx, about, p.homeBefore(home, mount, folder), ask)
+	}
+}
+
+// fact asks a member (nil: there is nobody to ask) one question, and waits for the answer no longer than such answers nearly always take. It tells whether the member answered that it knows nothing.
+func (p *Peers) fact(ctx context.Context, about string, m *member, ask func(context.Context, apiv1.PeersClient) error) (knowsNothing bool) {
+	if m == nil || p.base.Err() != nil || !m.begin() {
+		return false
 	}
 	begun := time.Now()
 	patience := m.facts.hedge()
@@ -99,12 +108,22 @@ func (p *Peers) fact(ctx context.Context, about string, m *member, ask func(cont
 	if m.end(err) {
 		p.gaveUp(m, err)
 	}
+	return result == factUnknown
+}
+
+// tellable tells whether an answer about a folder may be told onwards: see Peers.Since.
+func (s *Server) tellable(mount, folder string, sent time.Time) bool {
+	if s.o.Since == nil {
+		return true
+	}
+	since, ok := s.o.Since(mount, folder)
+	return ok && !sent.Before(since)
 }
 
 // Known implements apiv1.PeersServer.
 func (s *Server) Known(_ context.Context, req *apiv1.KnownRequest) (*apiv1.KnownReply, error) {
 	a, ok := s.o.Sidecar.HeardObject(placeOf(req.Place), req.Path)
-	if !ok || !speakableObject(&a.Value) {
+	if !ok || !speakableObject(&a.Value) || !s.tellable(req.Place.GetMount(), folderOf(req.Path), a.Sent) {
 		return nil, status.Error(codes.NotFound, "nothing was heard of it")
 	}
 	k := &apiv1.KnownObject{Path: req.Path, Absent: true}
@@ -119,7 +138,7 @@ func (s *Server) Known(_ context.Context, req *apiv1.KnownRequest) (*apiv1.Known
 func (s *Server) KnownList(_ context.Context, req *apiv1.KnownListRequest) (*apiv1.KnownListReply, error) {
 	asked := requestOf(req.Asked)
 	a, ok := s.o.Sidecar.HeardListing(placeOf(req.Place), asked)
-	if !ok || !speakableListing(asked, &a.Value) {
+	if !ok || !speakableListing(asked, &a.Value) || !s.tellable(req.Place.GetMount(), folderOfPrefix(asked.Prefix), a.Sent) {
 		return nil, status.Error(codes.NotFound, "nothing was heard of it")
 	}
 	k := knownList(asked, &a.Value)

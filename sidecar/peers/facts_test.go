@@ -27,7 +27,8 @@ func (c *catcher) Object(_ context.Context, at sidecar.Place, _ string) (a fresh
 func (c *catcher) Listing(context.Context, sidecar.Place, origin.ListRequest) (a freshness.Answer[origin.Listing], ok bool) {
 	return a, false
 }
-func (c *catcher) Tell(sidecar.Place, []sidecar.Told) {}
+func (c *catcher) Tell(sidecar.Place, []sidecar.Told)          {}
+func (c *catcher) Fence(sidecar.Place, string, bool, []string) {}
 func (c *catcher) TellListing(sidecar.Place, origin.ListRequest, origin.Listing, time.Time) {
 }
 

@@ -372,7 +372,9 @@ func (i *Identity) as(t *testing.T, name string) *Identity {
 
 // knock asks a member for its time, on a connection of its own.
 func (m *member) knock(ctx context.Context) (*apiv1.TellReply, error) {
-	m.close()
+	m.mu.Lock()
+	m.dropLocked()
+	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	client, err := m.client()

@@ -46,6 +46,7 @@ type member struct {
 	mu struct {
 		sync.Mutex
 		conn     *grpc.ClientConn // nil: none now
+		closed   bool             // it gets no other one: it is no member any more, or is one elsewhere
 		failures int              // in a row
 		pause    time.Duration
 		until    time.Time // left alone until then
@@ -54,7 +55,8 @@ type member struct {
 		told     bool      // that it failed is in the log
 		tick     tick
 	}
-	news news
+	news    news
+	hearing hearing
 }
 
 // callsEach is how many calls to one member are under way at once; who comes then asks the origin.
@@ -113,6 +115,9 @@ func (m *member) end(err error) (broke bool) {
 func (m *member) client() (apiv1.PeersClient, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.mu.closed {
+		return nil, fmt.Errorf("%w: it is no member at %s any more", errLeft, m.address)
+	}
 	if m.mu.conn == nil {
 		conn, err := grpc.NewClient("passthrough:///"+m.address,
 			grpc.WithTransportCredentials(credentials.NewTLS(m.identity.toward(m.name))),
@@ -143,7 +148,7 @@ func (m *member) dropLocked() {
 func (m *member) close() {
 	m.mu.Lock()
 	conn := m.mu.conn
-	m.mu.conn = nil
+	m.mu.conn, m.mu.closed = nil, true
 	m.mu.Unlock()
 	if conn != nil {
 		conn.Close()

@@ -37,6 +37,12 @@ const (
 	factFailed  = "failed"
 )
 
+// What came of telling a member of a write, as the label "result".
+const (
+	fenceTold   = "told"
+	fenceUntold = "untold"
+)
+
 type metrics struct {
 	reads   *prometheus.CounterVec
 	bytes   *prometheus.CounterVec
@@ -45,6 +51,10 @@ type metrics struct {
 	facts   *prometheus.CounterVec
 	told    prometheus.Counter
 	untold  prometheus.Counter
+
+	pulledBytes, pulledPages prometheus.Counter
+	pullRefused              *prometheus.CounterVec
+	fences                   *prometheus.CounterVec
 }
 
 func newMetrics(p *Peers, reg prometheus.Registerer) (*metrics, error) {
@@ -62,6 +72,19 @@ func newMetrics(p *Peers, reg prometheus.Registerer) (*metrics, error) {
 			Help: "Questions to peers for what they have heard of a path or a listing, by result."}, []string{"about", "result"}),
 		told:   prometheus.NewCounter(prometheus.CounterOpts{Name: "alio_peer_told_total", Help: "Answers of origins that were passed on to peers."}),
 		untold: prometheus.NewCounter(prometheus.CounterOpts{Name: "alio_peer_untold_total", Help: "Answers of origins that were to be passed on, and were dropped: too many waited, or the peer did not take them."}),
+	}
+	m.pulledBytes = prometheus.NewCounter(prometheus.CounterOpts{Name: "alio_peer_pulled_bytes_total", Help: "Bytes of pages that were pulled from earlier owners, and from first owners of hot sections, with no reader waiting."})
+	m.pulledPages = prometheus.NewCounter(prometheus.CounterOpts{Name: "alio_peer_pulled_pages_total", Help: "Pages of alio_peer_pulled_bytes_total."})
+	m.pullRefused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "alio_peer_pull_refused_pages_total",
+		Help: "Pages that were to be pulled and were not: the member had them no more (not_held), failed or had too much to do (failed), the cache evicts what was pulled just before (full), or another change of the ring came (changed)."},
+		[]string{"reason"})
+	m.fences = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "alio_peer_fences_total",
+		Help: "Writes through a door here that members were to be told of, one by one: those whom others ask about the path. untold: it did not answer in time; others may get an answer from before the write there, until it is as old as max_age."}, []string{"result"})
+	for _, r := range []string{fenceTold, fenceUntold} {
+		m.fences.WithLabelValues(r)
+	}
+	for _, r := range refusals {
+		m.pullRefused.WithLabelValues(r)
 	}
 	for _, o := range relationNames {
 		for _, r := range results {
@@ -82,7 +105,11 @@ func newMetrics(p *Peers, reg prometheus.Registerer) (*metrics, error) {
 	}
 	left := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "alio_peer_left_alone", Help: "Members that are not asked now, since they failed."},
 		func() float64 { return float64(len(p.Trouble())) })
-	return m, registerAll(reg, m.reads, m.bytes, m.hedges, m.seconds, m.facts, m.told, m.untold, left)
+	bytes := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "alio_peer_pull_remaining_bytes", Help: "Bytes of pages that are still to be pulled from earlier owners with no reader waiting."},
+		func() float64 { return float64(p.Pull().Remaining.Bytes) })
+	pages := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "alio_peer_pull_remaining_pages", Help: "Pages of alio_peer_pull_remaining_bytes."},
+		func() float64 { return float64(p.Pull().Remaining.Pages) })
+	return m, registerAll(reg, m.reads, m.bytes, m.hedges, m.seconds, m.facts, m.told, m.untold, m.pulledBytes, m.pulledPages, m.pullRefused, m.fences, left, bytes, pages)
 }
 
 func registerAll(reg prometheus.Registerer, all ...prometheus.Collector) error {

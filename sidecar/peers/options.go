@@ -37,7 +37,8 @@ type Options struct {
 	Identity *Identity
 	// InFlight is the most bytes that are asked of peers at once (default 64 MiB). What is beyond goes to the origin.
 	InFlight int64
-	// PullRate is the most bytes a second that a new owner takes from the one before (default 64 MiB). What is beyond goes to the origin.
+	// PullRate is the most bytes a second that a new owner takes from the one before (default 64 MiB; below 0: none), with readers waiting and in the background
+	// together. What is beyond waits, or goes to the origin if a reader does.
 	PullRate int64
 	// Patience is the least time that a peer is waited for before the origin is asked too (default 5 ms: what an origin takes is some times that).
 	Patience time.Duration
@@ -74,6 +75,6 @@ func (o Options) Validate() error {
 	}
 	fault(o.Source == nil, "peers: there is no source of epochs")
 	fault(o.Identity == nil, "peers: there is no certificate: without one nobody could tell members from others")
-	fault(o.InFlight < 0 || o.PullRate < 0 || o.Patience < 0 || o.Timeout < 0, "peers: a limit is negative: %d bytes in flight, %d bytes a second, %v, %v", o.InFlight, o.PullRate, o.Patience, o.Timeout)
+	fault(o.InFlight < 0 || o.Patience < 0 || o.Timeout < 0, "peers: a limit is negative: %d bytes in flight, %v, %v", o.InFlight, o.Patience, o.Timeout)
 	return errors.Join(faults...)
 }

@@ -28,10 +28,14 @@ type Peers struct {
 	o        Options
 	metrics  *metrics
 	inFlight *semaphore.Weighted // bytes
+	reading  atomic.Int64        // bytes of inFlight that readers wait for
 	pull     *rate.Limiter       // bytes from owners of earlier epochs
 	absent   *absences
+	born     time.Time
 
-	last    *ring.Epoch            // that Run has seen
+	last    *ring.Epoch                // that Run has seen
+	noticed atomic.Pointer[ring.Epoch] // last, for others
+	taking  atomic.Pointer[takeover]
 	past    atomic.Pointer[[]past] // newest first; the epoch in force is none of them
 	members struct {
 		sync.Mutex
@@ -58,10 +62,14 @@ func New(o Options) (*Peers, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	p := &Peers{o: o, inFlight: semaphore.NewWeighted(o.InFlight), pull: rate.NewLimiter(rate.Limit(o.PullRate), int(max(o.PullRate, 16<<20))), absent: newAbsences()}
+	p := &Peers{o: o, inFlight: semaphore.NewWeighted(o.InFlight), pull: rate.NewLimiter(0, 0), absent: newAbsences(), born: time.Now()}
+	if o.PullRate > 0 {
+		p.pull = rate.NewLimiter(rate.Limit(o.PullRate), int(max(o.PullRate, 16<<20)))
+	}
 	p.members.all = map[string]*member{}
 	p.past.Store(&[]past{})
 	p.last = o.Source.Epoch()
+	p.noticed.Store(p.last)
 	p.base, p.stop = context.WithCancel(context.Background())
 	var err error
 	if p.metrics, err = newMetrics(p, o.Registerer); err != nil {
@@ -70,8 +78,12 @@ func New(o Options) (*Peers, error) {
 	return p, nil
 }
 
-// Run remembers epochs as others take their place, and passes on what is to be told, until ctx ends.
-func (p *Peers) Run(ctx context.Context) error {
+// Run remembers epochs as others take their place, passes on what is to be told, and has the pages of sections that are newly this sidecar's pulled into it (may be
+// nil: no pages are), until ctx ends.
+func (p *Peers) Run(ctx context.Context, into Taker) error {
+	if into != nil && p.o.PullRate > 0 {
+		p.taking.Store(newTakeover(p, into))
+	}
 	var tellers sync.WaitGroup
 	defer tellers.Wait()
 	tick := time.NewTicker(tellEvery)
@@ -80,7 +92,11 @@ func (p *Peers) Run(ctx context.Context) error {
 		changed := p.o.Source.Changed()
 		if now := p.o.Source.Epoch(); now != p.last {
 			p.replaced(p.last, now)
+			if t := p.taking.Load(); t != nil {
+				t.changed(p.last, now)
+			}
 			p.last = now
+			p.noticed.Store(now)
 		}
 		select {
 		case <-ctx.Done():
@@ -150,11 +166,15 @@ func (p *Peers) replaced(before, now *ring.Epoch) {
 func (p *Peers) find(who ring.Member) *member {
 	p.members.Lock()
 	defer p.members.Unlock()
-	if m := p.members.all[who.Name]; m != nil && m.address == who.Sidecar {
-		return m
+	old := p.members.all[who.Name]
+	if old != nil && old.address == who.Sidecar {
+		return old
 	}
 	if who.Sidecar == "" || p.members.closed {
 		return nil
+	}
+	if old != nil { // it has another address now
+		go old.close()
 	}
 	m := newMember(who.Name, who.Sidecar, p.o.Identity, p.o.Patience)
 	p.members.all[who.Name] = m
@@ -230,6 +250,16 @@ func (p *Peers) home(mount, folder string) (*member, relation) {
 	return p.holder(ring.Split{Mount: mount, Path: folder + "/*"})
 }
 
+// homeBefore is who may know what home does not: whoever owned the folder before it.
+func (p *Peers) homeBefore(home *member, mount, folder string) *member {
+	for _, m := range p.homes(ring.Split{Mount: mount, Path: folder + "/*"}) {
+		if m != home {
+			return m
+		}
+	}
+	return nil
+}
+
 // folderOf is the folder of a path.
 func folderOf(name string) string {
 	if dir := path.Dir(name); dir != "." {
@@ -245,6 +275,14 @@ func folderOfPrefix(prefix string) string { return folderOf(prefix + "x") }
 func (p *Peers) gaveUp(m *member, err error) {
 	p.o.Logger.Warn().Err(err).Str("peer", m.name).Str("address", m.address).
 		Msg("a peer fails; what it holds is read from the origin until it is well again")
+}
+
+// Pull tells how far the takeover of what this sidecar newly owns has come.
+func (p *Peers) Pull() Pull {
+	if t := p.taking.Load(); t != nil {
+		return t.status()
+	}
+	return Pull{State: "off"}
 }
 
 // Trouble is what each member that is left alone fails with, by name.

@@ -29,7 +29,12 @@ func TestReadsFromTheOwner(t *testing.T) {
 				continue
 			}
 			reader.origin.Forget()
+			served := func(source string) float64 { return reader.count(t, "alio_read_served_bytes_total", "source", source) }
+			origin, peer := served("origin"), served("peer")
 			f.mustRead(reader, path, data, 0, int64(len(data)))
+			if origin, peer = served("origin")-origin, served("peer")-peer; origin > 0 || peer != float64(len(data)) {
+				t.Errorf("%s counts %v bytes that the origin served and %v that a peer did", reader.name, origin, peer)
+			}
 			f.mustRead(reader, path, data, 100, 200_000)
 			if calls := reader.origin.Calls(""); len(calls) > 0 {
 				t.Errorf("%s asked the origin for what %s holds: %+v", reader.name, owner.name, calls)
@@ -58,7 +63,12 @@ func TestPartOfARange(t *testing.T) {
 	f.mustRead(reader, path, data, 2<<20-100, 100) // the version and the layout are known from here on
 	reader.peers.absent.forget()
 	reader.origin.Forget()
+	served := func(source string) float64 { return reader.count(t, "alio_read_served_bytes_total", "source", source) }
+	origin, peer := served("origin"), served("peer")
 	f.mustRead(reader, path, data, 0, 1<<20)
+	if origin, peer = served("origin")-origin, served("peer")-peer; origin != 512<<10 || peer != 512<<10 {
+		t.Errorf("the origin served %v bytes, and a peer %v", origin, peer)
+	}
 	calls := reader.origin.Calls(origintest.OpRead)
 	if len(calls) != 1 || calls[0].Read.Offset != 512<<10 || calls[0].Read.Length != 512<<10 {
 		t.Errorf("asked the origin %+v, and the owner holds the first half", calls)
@@ -93,7 +103,8 @@ func TestTheOwnerBefore(t *testing.T) {
 		f.store.Put(path, data)
 		f.mustRead(f.owner(path), path, data, 0, int64(len(data)))
 	}
-	third := f.add(2, nil)
+	until(t, "all news has been told", f.told)
+	third := f.add(2, func(_ int, o *nodeOptions) { o.onDemand = true })
 	until(t, "the change is seen", func() bool { return len(*third.peers.past.Load()) > 0 })
 	moved := 0
 	for path, data := range paths {
@@ -143,7 +154,7 @@ func TestPullIsLimited(t *testing.T) {
 	path, data := "x/1.bin", noise(1, 200<<10)
 	f.store.Put(path, data)
 	f.mustRead(f.nodes[0], path, data, 0, int64(len(data)))
-	second := f.add(1, func(_ int, o *nodeOptions) { o.peers.PullRate = 1 })
+	second := f.add(1, func(_ int, o *nodeOptions) { o.peers.PullRate, o.onDemand = 1, true })
 	until(t, "the change is seen", func() bool { return len(*second.peers.past.Load()) > 0 })
 	second.peers.pull.AllowN(time.Now(), second.peers.pull.Burst())
 	f.source.apply(t, ring.Change{Update: []ring.Member{{Name: "w0", Weight: 1, Draining: true, Sidecar: f.source.Epoch().Members()[0].Sidecar}}})
@@ -209,8 +220,9 @@ func TestManyAtOnce(t *testing.T) {
 	for range cap(done) {
 		need(t, <-done)
 	}
-	if !f.nodes[1].peers.inFlight.TryAcquire(1 << 20) {
-		t.Error("bytes in flight were not given back")
+	until(t, "all bytes in flight were given back", func() bool { return f.nodes[1].peers.inFlight.TryAcquire(1 << 20) })
+	if n := f.nodes[1].peers.reading.Load(); n != 0 {
+		t.Errorf("%d bytes are still counted as waited for", n)
 	}
 }
 

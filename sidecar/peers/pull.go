@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sort"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -13,6 +14,7 @@ import (
 
 	apiv1 "github.com/alio-lake/alio/api/v1"
 	"github.com/alio-lake/alio/api/wire"
+	"github.com/alio-lake/alio/cache"
 	"github.com/alio-lake/alio/cache/segfile"
 	"github.com/alio-lake/alio/origin"
 	"github.com/alio-lake/alio/sidecar"
@@ -26,17 +28,55 @@ type pull struct {
 	p       *Peers
 	m       *member
 	why     relation
+	ahead   bool // nobody waits for it
 	absence uint64
 	obj     *origin.Object
 	off, n  int64
 
 	ctx    context.Context
 	leave  context.CancelCauseFunc
-	pieces chan []byte // bytes that were checked, from off on; closed at the end
+	pieces chan piece // bytes that were checked, from off on; closed at the end
 
 	part int // the part that hash is of; -1: none yet
 	hash segfile.PartKey
 	got  int64 // bytes
+
+	failed error // why it ended before its end; set before pieces is closed
+}
+
+// piece is bytes that were checked, in a buffer that is used again: to get and to clear a new one for each page took a tenth of what a page took.
+type piece struct {
+	data []byte
+	lent *[]byte // nil: it is no buffer of pieceBuffers
+}
+
+var pieceBuffers = sync.Pool{New: func() any { b := make([]byte, segfile.RecordSize(cache.MaxPage)); return &b }}
+
+// newPiece is room for a message.
+func newPiece(n int) piece {
+	lent := pieceBuffers.Get().(*[]byte)
+	if n > len(*lent) {
+		pieceBuffers.Put(lent)
+		return piece{data: make([]byte, n)}
+	}
+	return piece{(*lent)[:n], lent}
+}
+
+// take hands out what fits, and gives the buffer back after the last byte.
+func (p *piece) take(to []byte) int {
+	n := copy(to, p.data)
+	if p.data = p.data[n:]; len(p.data) == 0 {
+		p.free()
+	}
+	return n
+}
+
+// free gives the buffer back. It may be called again.
+func (p *piece) free() {
+	if p.lent != nil {
+		pieceBuffers.Put(p.lent)
+	}
+	*p = piece{}
 }
 
 // run receives until the end, whatever that is.
@@ -52,6 +92,7 @@ func (l *pull) run(at sidecar.Place) {
 	if errors.Is(err, errLate) {
 		l.m.pages.saw(time.Since(begun))
 	}
+	l.failed = err
 	l.done(err)
 	close(l.pieces)
 }
@@ -72,7 +113,10 @@ func (l *pull) done(err error) {
 	case errors.Is(err, errMiss):
 		l.p.absent.missed(l.absence)
 	}
-	l.p.metrics.pulled(l.why, l.got, l.got == l.n, err)
+	if !l.ahead {
+		l.p.reading.Add(-l.n)
+		l.p.metrics.pulled(l.why, l.got, l.got == l.n, err)
+	}
 }
 
 // receive asks the member and passes on what it sends.
@@ -81,7 +125,7 @@ func (l *pull) receive(at sidecar.Place, begun time.Time) error {
 	if err != nil {
 		return err
 	}
-	req := &apiv1.PagesRequest{Place: place(at), Path: l.obj.Path, Version: string(l.obj.Version), Size: l.obj.Size, Offset: l.off, Length: l.n}
+	req := &apiv1.PagesRequest{Place: place(at), Path: l.obj.Path, Version: string(l.obj.Version), Size: l.obj.Size, Offset: l.off, Length: l.n, Ahead: l.ahead}
 	if len(l.obj.Parts) == 1 {
 		req.Part = l.obj.Parts[0].ID
 	}
@@ -116,10 +160,11 @@ func (l *pull) receive(at sidecar.Place, begun time.Time) error {
 			l.m.pages.saw(time.Since(begun))
 			l.p.metrics.seconds.Observe(time.Since(begun).Seconds())
 		}
-		l.got += int64(len(data))
+		l.got += int64(len(data.data))
 		select {
 		case l.pieces <- data:
 		case <-l.ctx.Done():
+			data.free()
 			return l.ctx.Err()
 		}
 	}
@@ -127,15 +172,18 @@ func (l *pull) receive(at sidecar.Place, begun time.Time) error {
 
 // check takes a piece out of a message, which must begin at a byte of the object and not pass end. It is believed only if it carries the key of just these
 // bytes of just this part, which this side works out itself, and all sums are right.
-func (l *pull) check(reply *wire.ReadReply, at, end int64) ([]byte, error) {
-	garbage := func(format string, args ...any) ([]byte, error) {
-		return nil, fmt.Errorf("%w: the piece at %d of %q %s", errGarbage, at, l.obj.Path, fmt.Sprintf(format, args...))
+func (l *pull) check(reply *wire.ReadReply, at, end int64) (piece, error) {
+	var p piece
+	garbage := func(format string, args ...any) (piece, error) {
+		p.free()
+		return piece{}, fmt.Errorf("%w: the piece at %d of %q %s", errGarbage, at, l.obj.Path, fmt.Sprintf(format, args...))
 	}
 	n := reply.DataLen()
 	if n < segfile.RecordHeaderSize(1) {
 		return garbage("has %d bytes", n)
 	}
-	b := make([]byte, n)
+	p = newPiece(n)
+	b := p.data
 	reply.CopyData(b)
 	rec, need, err := segfile.ParseRecord(b, 0, at)
 	if err != nil || need > 0 {
@@ -152,7 +200,8 @@ func (l *pull) check(reply *wire.ReadReply, at, end int64) ([]byte, error) {
 	if !segfile.CheckBlocks(b[:head], 0, b[head:]) {
 		return garbage("has a wrong sum")
 	}
-	return b[head:], nil
+	p.data = b[head:]
+	return p, nil
 }
 
 // key is that of n bytes at a place in the object; false if they do not lie in one part.

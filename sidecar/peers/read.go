@@ -22,12 +22,12 @@ func (p *Peers) Read(ctx context.Context, at sidecar.Place, obj *origin.Object, 
 	if m == nil || !speakable(string(obj.Version)) || len(obj.Parts) == 1 && !speakable(obj.Parts[0].ID) {
 		return own(ctx, off, n)
 	}
-	absence := p.absent.key(m.name, at.Mount+"/"+obj.Path+"\x00"+string(obj.Version), off/absenceUnit)
+	absence := p.absenceOf(m, at, obj, off)
 	if refused := p.refuse(m, why, absence, n); refused != "" {
 		p.metrics.reads.WithLabelValues(relationNames[why], refused).Inc()
 		return own(ctx, off, n)
 	}
-	pages := &pull{p: p, m: m, why: why, absence: absence, obj: obj, off: off, n: n, part: -1, pieces: make(chan []byte, 1)}
+	pages := &pull{p: p, m: m, why: why, absence: absence, obj: obj, off: off, n: n, part: -1, pieces: make(chan piece, 1)}
 	pages.ctx, pages.leave = context.WithCancelCause(ctx)
 	if !p.spawn(func() { pages.run(at) }) {
 		pages.done(context.Canceled)
@@ -39,6 +39,11 @@ func (p *Peers) Read(ctx context.Context, at sidecar.Place, obj *origin.Object, 
 		return nil, err
 	}
 	return r, nil
+}
+
+// absenceOf names what a miss of a member at a place in an object speaks of.
+func (p *Peers) absenceOf(m *member, at sidecar.Place, obj *origin.Object, off int64) uint64 {
+	return p.absent.key(m.name, at.Mount+"/"+obj.Path+"\x00"+string(obj.Version), off/absenceUnit)
 }
 
 // refuse says why a member is not asked for n bytes now; "": it is, and the bytes in flight and a place among its calls were taken.
@@ -55,6 +60,7 @@ func (p *Peers) refuse(m *member, why relation, absence uint64, n int64) (result
 		p.inFlight.Release(n)
 		return resultBroken
 	}
+	p.reading.Add(n)
 	return ""
 }
 
@@ -66,7 +72,8 @@ type reading struct {
 	off, end int64 // what is still to be handed out
 
 	pull  *pull         // nil: the member's part has ended
-	piece []byte        // of the member's part
+	piece piece         // of the member's part
+	lent  int64         // bytes handed out of it
 	body  io.ReadCloser // the origin's, after it
 	stop  func()        // ends what body was read for; nil: nothing has to be ended
 }
@@ -177,7 +184,7 @@ func (r *reading) giveUp() {
 }
 
 // take takes the member's next piece, or (not ok) goes on at the origin. It is io.EOF at the end.
-func (r *reading) take(x []byte, ok bool) error {
+func (r *reading) take(x piece, ok bool) error {
 	if ok {
 		r.piece = x
 		return nil
@@ -213,7 +220,7 @@ func (r *reading) next() error {
 
 // Read implements io.Reader.
 func (r *reading) Read(b []byte) (n int, err error) {
-	for len(r.piece) == 0 && r.body == nil {
+	for len(r.piece.data) == 0 && r.body == nil {
 		if r.off == r.end || r.pull == nil {
 			return 0, io.EOF
 		}
@@ -221,9 +228,9 @@ func (r *reading) Read(b []byte) (n int, err error) {
 			return 0, err
 		}
 	}
-	if len(r.piece) > 0 {
-		n = copy(b, r.piece)
-		r.piece = r.piece[n:]
+	if len(r.piece.data) > 0 {
+		n = r.piece.take(b)
+		r.lent += int64(n)
 	} else {
 		n, err = r.body.Read(b)
 	}
@@ -231,8 +238,12 @@ func (r *reading) Read(b []byte) (n int, err error) {
 	return n, err
 }
 
+// Borrowed is how many bytes a member gave; see cache.Borrowed.
+func (r *reading) Borrowed() int64 { return r.lent }
+
 // Close ends the read, wherever it is.
 func (r *reading) Close() (err error) {
+	r.piece.free()
 	if r.pull != nil {
 		r.pull.leave(context.Canceled)
 		r.pull = nil

@@ -192,6 +192,7 @@ type nodeOptions struct {
 	cache    cache.Options
 	identity *Identity
 	door     func(inner net.Listener) net.Listener
+	onDemand bool // nothing is pulled without a reader
 }
 
 // newFleet starts n sidecars; change may be nil.
@@ -212,7 +213,7 @@ func (f *fleet) add(i int, change func(i int, o *nodeOptions)) *node {
 	x := &node{name: fmt.Sprintf("w%d", i), origin: origintest.NewFaulty(f.store, uint64(i)), reg: prometheus.NewRegistry(), log: &syncBuffer{}}
 	o := nodeOptions{
 		cache:    cache.Options{Memory: 64 << 20, Metadata: formats.Metadata, ClassNames: formats.ClassNames()},
-		sidecar:  sidecar.Options{Mounts: map[string]origin.Origin{"lake": x.origin}},
+		sidecar:  sidecar.Options{Mounts: map[string]origin.Origin{"lake": x.origin}, Registerer: x.reg},
 		peers:    Options{Self: x.name, Source: f.source, Patience: 10 * time.Second, Registerer: x.reg, Logger: zerolog.New(x.log)},
 		identity: f.authority.identity(t, x.name),
 	}
@@ -228,7 +229,7 @@ func (f *fleet) add(i int, change func(i int, o *nodeOptions)) *node {
 	o.sidecar.Pages, o.sidecar.Peers = x.cache, x.peers
 	x.Sidecar, err = sidecar.New(o.sidecar)
 	need(t, err)
-	x.server, err = NewServer(ServerOptions{Sidecar: x.Sidecar, Pages: x.cache, Source: f.source, Identity: o.identity, Registerer: x.reg, Logger: zerolog.New(x.log)})
+	x.server, err = NewServer(ServerOptions{Sidecar: x.Sidecar, Pages: x.cache, Source: f.source, Identity: o.identity, Since: x.peers.Since, Registerer: x.reg, Logger: zerolog.New(x.log)})
 	need(t, err)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	need(t, err)
@@ -239,7 +240,11 @@ func (f *fleet) add(i int, change func(i int, o *nodeOptions)) *node {
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { x.server.Serve(ln) })
-	wg.Go(func() { x.peers.Run(ctx) })
+	var into Taker
+	if !o.onDemand {
+		into = x.Sidecar
+	}
+	wg.Go(func() { x.peers.Run(ctx, into) })
 	t.Cleanup(func() {
 		x.Sidecar.Close()
 		need(t, x.cache.Close())
@@ -350,4 +355,22 @@ func (a *absences) forget() {
 	defer a.mu.Unlock()
 	clear(a.mu.young)
 	clear(a.mu.old)
+}
+
+// told tells whether no news waits, or is being told.
+func (f *fleet) told() bool {
+	for _, x := range f.nodes {
+		x.peers.members.Lock()
+		for _, m := range x.peers.members.all {
+			m.news.mu.Lock()
+			waits := len(m.news.waiting)+len(m.news.listings) > 0 || m.news.telling
+			m.news.mu.Unlock()
+			if waits {
+				x.peers.members.Unlock()
+				return false
+			}
+		}
+		x.peers.members.Unlock()
+	}
+	return true
 }

@@ -35,6 +35,8 @@ type Sidecar interface {
 	HeardListing(at sidecar.Place, req origin.ListRequest) (freshness.Answer[origin.Listing], bool)
 	Hear(at sidecar.Place, told []sidecar.Told)
 	HearListing(at sidecar.Place, req origin.ListRequest, a freshness.Answer[origin.Listing])
+	Fence(at sidecar.Place, path string, below bool)
+	Holdings(ctx context.Context, at sidecar.Place, wanted func(path string, off int64) bool, yield func(sidecar.Holding) bool)
 }
 
 // Pages is what a Server needs of the page cache. *cache.Cache is one.
@@ -52,6 +54,8 @@ type ServerOptions struct {
 	Source Source
 	// Identity is the certificate that this side shows, and the authority that others' must be of. Required.
 	Identity *Identity
+	// Since tells from when on what was asked of an origin about a folder may be told onwards; see Peers.Since. nil: whenever it was asked.
+	Since func(mount, folder string) (since time.Time, ok bool)
 	// Streams is how many ranges are sent at once (default 64). Who asks for more is told that this sidecar is busy.
 	Streams int
 	// Registerer takes the metrics; nil keeps them unregistered.
@@ -80,6 +84,9 @@ type Server struct {
 	o       ServerOptions
 	grpc    *grpc.Server
 	streams chan struct{} // a token for each range that is being sent
+	ahead   chan struct{} // and another one, of fewer, for each that nobody waits for
+	walks   chan struct{} // a token for each asker whose sections are being looked for
+	given   given
 	clock   clock
 	said    atomic.Int64 // when a refusal was logged last, in nanoseconds since the clock's start
 	buffers sync.Pool    // of *[]byte
@@ -97,7 +104,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 	if o.Streams == 0 {
 		o.Streams = 64
 	}
-	s := &Server{o: o, streams: make(chan struct{}, o.Streams), clock: newClock()}
+	s := &Server{o: o, streams: make(chan struct{}, o.Streams), ahead: make(chan struct{}, max(1, o.Streams/4)), walks: make(chan struct{}, walksAtOnce), clock: newClock()}
 	s.said.Store(math.MinInt64 / 2)
 	s.buffers.New = func() any { b := make([]byte, 0, segfile.RecordSize(cache.MaxPage)); return &b }
 	if err := s.register(); err != nil {
@@ -177,13 +184,11 @@ func (s *Server) Close() error {
 
 // Pages implements apiv1.PeersServer.
 func (s *Server) Pages(req *apiv1.PagesRequest, stream grpc.ServerStreamingServer[apiv1.ReadReply]) error {
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
+	if !s.admit(req.Ahead) {
 		s.asked.WithLabelValues("busy").Inc()
 		return status.Error(codes.ResourceExhausted, "too many ranges are being sent")
 	}
+	defer s.release(req.Ahead)
 	ctx := stream.Context()
 	off, n := req.Offset, req.Length
 	if off < 0 || n < 1 || req.Size < 1 || off > req.Size-n {
@@ -202,9 +207,55 @@ func (s *Server) Pages(req *apiv1.PagesRequest, stream grpc.ServerStreamingServe
 		if err != nil {
 			return err
 		}
+		if req.Ahead {
+			s.given.add(s.clock.now(), next-at)
+		}
 		at = next
 	}
 	return nil
+}
+
+// admit takes a place for a range to be sent; false: there is none. What nobody waits for has a quarter of them.
+func (s *Server) admit(ahead bool) bool {
+	if ahead {
+		select {
+		case s.ahead <- struct{}{}:
+		default:
+			return false
+		}
+	}
+	select {
+	case s.streams <- struct{}{}:
+		return true
+	default:
+	}
+	if ahead {
+		<-s.ahead
+	}
+	return false
+}
+
+func (s *Server) release(ahead bool) {
+	<-s.streams
+	if ahead {
+		<-s.ahead
+	}
+}
+
+// given is what others have pulled with no reader waiting.
+type given struct {
+	bytes atomic.Int64
+	last  atomic.Int64 // when, in nanoseconds since the clock's start
+}
+
+func (g *given) add(now time.Duration, n int64) {
+	g.last.Store(int64(now))
+	g.bytes.Add(n)
+}
+
+// Given is how much others have pulled from this sidecar with no reader waiting, in bytes, and how long ago they last did.
+func (s *Server) Given() (bytes int64, ago time.Duration) {
+	return s.given.bytes.Load(), s.clock.now() - time.Duration(s.given.last.Load())
 }
 
 // holds is how many of n bytes from off on lie in pages that are resident, without a gap.
