@@ -15,6 +15,7 @@ import (
 	"github.com/alio-lake/alio/cache"
 	"github.com/alio-lake/alio/origin"
 	"github.com/alio-lake/alio/origin/mem"
+	"github.com/alio-lake/alio/origin/origintest"
 	"github.com/alio-lake/alio/sidecar"
 	"github.com/alio-lake/alio/sidecar/freshness"
 )
@@ -49,17 +50,27 @@ func (r *rig) prestoAsks(table string) (names []string) {
 		folder(table)
 		r.want(table+"/_delta_log/_last_checkpoint", []byte("3"), 0, -1, 0)
 		folder(table + "/_delta_log")
-		l, err := r.List(ctx, "lake", origin.ListRequest{Prefix: table + "/_delta_log/", Delimiter: "/", MaxKeys: 1000})
-		if err != nil {
-			r.t.Error(err)
-		}
-		names = nil
-		for _, e := range l.Entries {
-			names = append(names, e.Path)
-		}
+		names = r.listAll(origin.ListRequest{Prefix: table + "/_delta_log/", Delimiter: "/", MaxKeys: 1000})
 		r.want(table+"/_delta_log/00000000000000000003.json", []byte("commit"), 0, -1, 0)
 	}
 	return names
+}
+
+// listAll lists to the end, page by page.
+func (r *rig) listAll(req origin.ListRequest) (names []string) {
+	r.t.Helper()
+	for {
+		l, err := r.List(r.t.Context(), "lake", req)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		for _, e := range l.Entries {
+			names = append(names, e.Path)
+		}
+		if req.Token = l.NextToken; l.NextToken == "" {
+			return names
+		}
+	}
 }
 
 func deltaTable(store *mem.Origin, table string) {
@@ -179,6 +190,93 @@ func TestWhatWasHeardLaterIsBelieved(t *testing.T) {
 	})
 }
 
+// A log of three pages costs three listings where it has to be asked for anew, and nothing besides, since whoever reads it lists all of it. What is asked of it within a
+// second is answered from these pages; and a commit through a door, which comes after all others, costs the last of them anew.
+func TestALongLogCostsItsPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, aSecond)
+		deltaTable(r.store, "t")
+		for i := 4; i < 2500; i++ {
+			r.store.Put(fmt.Sprintf("t/_delta_log/%020d.json", i), []byte("commit"))
+		}
+		r.prestoAsks("t")
+		r.calls()
+		next := fmt.Sprintf("t/_delta_log/%020d.json", 2500)
+		for i := range 3 {
+			<-time.After(2 * time.Second)
+			if names := r.prestoAsks("t"); len(names) != 2501+i {
+				t.Errorf("%d names", len(names))
+			}
+			if _, err := r.Stat(t.Context(), "lake", next); !errors.Is(err, origin.ErrNotFound) {
+				t.Error(err)
+			}
+			r.wantCalls("a repeated query", "list:4 stat:1") // three of the log, one of the table's folder, and whether the table's path is a file
+			if tail := r.listAll(origin.ListRequest{Prefix: "t/_delta_log/", StartAfter: fmt.Sprintf("t/_delta_log/%020d.json", 2400), MaxKeys: 1000}); len(tail) != 100+i {
+				t.Errorf("%d names after the 2,400th", len(tail))
+			}
+			r.wantCalls("the newest commits", "")
+			r.store.Put(next, []byte("commit"))
+			if err := r.Invalidate("lake", next, false); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.Stat(t.Context(), "lake", next); err != nil {
+				t.Error(err)
+			}
+			r.calls()
+			if names := r.prestoAsks("t"); len(names) != 2502+i || !slices.Contains(names, next) {
+				t.Errorf("%d names, and the new commit among them: %t", len(names), slices.Contains(names, next))
+			}
+			r.wantCalls("after a commit through a door", "list:2") // the last page of the log, and the table's folder, in which the log might have come or gone
+			next = fmt.Sprintf("t/_delta_log/%020d.json", 2501+i)
+		}
+	})
+}
+
+// Who only asks whether a commit is there has a long log listed to its end no oftener than others list it: once, here.
+func TestALongLogIsNotListedForOneQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, aSecond)
+		for i := range 2500 {
+			r.store.Put(fmt.Sprintf("t/_delta_log/%020d.json", i), []byte("commit"))
+		}
+		r.listAll(origin.ListRequest{Prefix: "t/_delta_log/", Delimiter: "/", MaxKeys: 1000})
+		r.calls()
+		for i, want := range []string{"", "stat:1", "list:3", "stat:1", "stat:1"} {
+			if _, err := r.Stat(t.Context(), "lake", "t/_delta_log/00000000000000002500.json"); !errors.Is(err, origin.ErrNotFound) {
+				t.Error(err)
+			}
+			r.wantCalls(fmt.Sprint("question ", i), want)
+			<-time.After(2 * time.Second)
+		}
+	})
+}
+
+// A folder that is more than the memory for listings can hold is asked about as clients ask, and takes no more of it.
+func TestAFolderLargerThanMemoryIsAskedAsClientsAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, aSecond, func(o *sidecar.Options, _ *cache.Options) { o.MetadataMemory = 4 << 20 })
+		for i := range 6000 {
+			r.store.Put(fmt.Sprintf("t/_delta_log/%020d.json", i), []byte("commit"))
+		}
+		for i := range 3 {
+			if names := r.listAll(origin.ListRequest{Prefix: "t/_delta_log/", Delimiter: "/", MaxKeys: 1000}); len(names) != 6000 {
+				t.Errorf("%d names", len(names))
+			}
+			<-time.After(2 * time.Second)
+			r.calls()
+			if _, err := r.Stat(t.Context(), "lake", "t/_delta_log/00000000000000006000.json"); !errors.Is(err, origin.ErrNotFound) {
+				t.Error(err)
+			}
+			if i > 0 { // half of the memory for listings, 512 KiB, is two pages
+				r.wantCalls("the next commit", "list:2 stat:1")
+			}
+			if st := r.Status(); st.ListingBytes > 1<<20 {
+				t.Errorf("listings take %d bytes", st.ListingBytes)
+			}
+		}
+	})
+}
+
 // state is what a store held from a time on: versions by path.
 type state struct {
 	from  time.Time
@@ -191,33 +289,62 @@ type asker struct {
 	seed   uint64
 	rng    *rand.Rand
 	states []state
+	names  []string
+	alone  int // questions that the origin was not asked for
 }
 
-// Random questions in random order, with writes of others between them: every answer is the store's at some time of the last second.
+// capped is an origin whose pages are short: as few names as a store may answer.
+type capped struct {
+	origin.Origin
+	keys int
+}
+
+func (o capped) Unwrap() origin.Origin { return o.Origin }
+
+func (o capped) List(ctx context.Context, req origin.ListRequest) (origin.Listing, error) {
+	if req.MaxKeys == 0 || req.MaxKeys > o.keys {
+		req.MaxKeys = o.keys
+	}
+	return o.Origin.List(ctx, req)
+}
+
+// Random questions in random order, with writes of others between them: every answer is the store's at some time of the last second, be the folders of one page or of
+// several.
 func TestRandomQuestionsAreAnsweredFromTheLastSecond(t *testing.T) {
-	seed := rand.Uint64()
-	synctest.Test(t, func(t *testing.T) {
-		a := &asker{rig: newRig(t, seed, aSecond), seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), states: []state{{time.Now(), map[string]string{}}}}
-		for range 3000 {
-			switch a.rng.IntN(8) {
-			case 0, 1:
-				a.write()
-			case 2:
-				<-time.After(time.Duration(a.rng.IntN(1200)) * time.Millisecond)
-			case 3, 4:
-				a.stat()
-			default:
-				a.page()
-			}
-		}
-	})
+	for keys, names := range map[int]string{1000: "a b _delta_log c", 3: "a b _delta_log c d e f g h k"} {
+		t.Run(fmt.Sprint(keys), func(t *testing.T) {
+			seed := origintest.Seed(t)
+			synctest.Test(t, func(t *testing.T) {
+				a := &asker{rig: newRig(t, seed, aSecond, func(o *sidecar.Options, _ *cache.Options) {
+					o.Mounts = map[string]origin.Origin{"lake": capped{o.Mounts["lake"], keys}}
+				}), seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), states: []state{{time.Now(), map[string]string{}}}, names: strings.Fields(names)}
+				for range 3000 {
+					switch a.rng.IntN(9) {
+					case 0, 1:
+						a.write()
+					case 2:
+						<-time.After(time.Duration(a.rng.IntN(1200)) * time.Millisecond)
+					case 3, 4:
+						a.stat()
+					case 5:
+						a.folder()
+					default:
+						a.page()
+					}
+				}
+				if a.alone < 300 {
+					t.Errorf("seed %d: only %d questions were answered without the origin", seed, a.alone)
+				}
+			})
+		})
+	}
 }
 
 // path is a random one of few, some of which are folders by their names.
 func (a *asker) path() string {
 	var p []string
 	for range 1 + a.rng.IntN(3) {
-		p = append(p, []string{"a", "b", "_delta_log", "c"}[a.rng.IntN(4)])
+		p = append(p, a.names[a.rng.IntN(len(a.names))])
 	}
 	return strings.Join(p, "/") + []string{"", "", "", "/"}[a.rng.IntN(4)]
 }
@@ -254,8 +381,31 @@ func (a *asker) write() {
 		a.t.Fatal(err)
 	}
 	obj, err := a.Stat(a.t.Context(), "lake", p)
-	if want, is := files[p]; is && (err != nil || string(obj.Version) != want) || !is && !errors.Is(err, origin.ErrNotFound) {
+	want, is := files[p]
+	if is && (err != nil || string(obj.Version) != want) || !is && !errors.Is(err, origin.ErrNotFound) {
 		a.t.Errorf("seed %d: %s after its fence: %v, %v, want %q", a.seed, p, obj.Version, err, want)
+	}
+	if names := a.listAll(origin.ListRequest{Prefix: p[:strings.LastIndexByte(p, '/')+1], Delimiter: "/", MaxKeys: []int{1000, 3, 2}[a.rng.IntN(3)]}); slices.Contains(names, p) != is {
+		a.t.Errorf("seed %d: %s after its fence: listed %t, want %t", a.seed, p, !is, is)
+	}
+}
+
+// folder lists a folder to its end, as clients do, each page of which is a page of the last second, and asks for what is in it and what is not.
+func (a *asker) folder() {
+	p := a.path()
+	req := origin.ListRequest{Prefix: p[:strings.LastIndexByte(p, '/')+1], Delimiter: "/", MaxKeys: []int{1000, 3}[a.rng.IntN(2)]}
+	for same := req; ; {
+		l := a.compare(req, same)
+		if l.NextToken == "" {
+			break
+		}
+		req.Token = l.NextToken
+		if same.StartAfter = last(l); strings.HasSuffix(same.StartAfter, "/") && len(l.CommonPrefixes) > 0 {
+			same.StartAfter += "\U0010FFFF"
+		}
+	}
+	for range 3 {
+		a.stat()
 	}
 }
 
@@ -292,9 +442,18 @@ func (a *asker) page() {
 
 // compare asks for a page, which is to be what a store answers to the same question without a token.
 func (a *asker) compare(req, same origin.ListRequest) origin.Listing {
+	a.origin.Forget()
 	l, err := a.List(a.t.Context(), "lake", req)
 	if err != nil {
 		a.t.Fatal(err)
+	}
+	n := len(l.Entries) + len(l.CommonPrefixes)
+	more := l.NextToken != "" && n > 0
+	if more {
+		same.MaxKeys = n // a page may be shorter than what was asked for, and what follows it be gone by now
+	}
+	if len(a.origin.Calls("")) == 0 {
+		a.alone++
 	}
 	a.possible(fmt.Sprintf("%+v: %s", req, spell(l)), func(files map[string]string) bool {
 		store := mem.New("lake")
@@ -302,6 +461,9 @@ func (a *asker) compare(req, same origin.ListRequest) origin.Listing {
 			store.Put(p, nil)
 		}
 		want, err := store.List(context.Background(), same)
+		if more {
+			want.NextToken = l.NextToken
+		}
 		return err == nil && spell(want) == spell(l)
 	})
 	return l
