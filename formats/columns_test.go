@@ -87,9 +87,15 @@ func TestReadColumnsOfWhatHasNone(t *testing.T) {
 // checkColumns reads columns of what may be anything.
 func checkColumns(t *testing.T, o *object) {
 	t.Helper()
-	c, err := readColumns(o.size, o)
+	c, err := columnsIn(o.size, o)
 	if err != nil {
+		if !errors.Is(err, ErrUnknownFormat) && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrAbsent) {
+			t.Fatalf("an error of no kind: %v", err)
+		}
 		return
+	}
+	if more := c.More(o); more != c || len(c.Footers(0, 1)) != 0 {
+		t.Fatal("something is lacking, although all is at hand")
 	}
 	end := int64(0)
 	for _, e := range c.Extents(func(uint64) bool { return true }) {
@@ -97,6 +103,9 @@ func checkColumns(t *testing.T, o *object) {
 			t.Fatalf("an extent [%d, %d) after %d in %d bytes", e.Start, e.End, end, o.size)
 		}
 		end = e.End
+	}
+	if c.DataEnd() > o.size || end > c.DataEnd() {
+		t.Fatalf("data ends at %d, columns at %d of %d", c.DataEnd(), end, o.size)
 	}
 	for _, share := range c.Shares([]Extent{{0, o.size / 2}}) {
 		if share <= 0 || share > 1 {
