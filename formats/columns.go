@@ -119,18 +119,18 @@ func (c *Columns) MemoryBytes() int {
 // DataEnd is where the data of the last column ends: what follows are indexes, bloom filters and the footer.
 func (c *Columns) DataEnd() int64 { return c.data }
 
-// Shares tells which part of each column's bytes the ranges cover, by name. The ranges are in order and do not overlap. A column of which they
-// cover nothing is not in it.
-func (c *Columns) Shares(ranges []Extent) map[uint64]float64 {
+// Shares tells which part of each column's bytes the ranges cover, by name. The ranges are in order and do not overlap, and so do pages (there may be none), in which what was
+// read came: of a chunk of which the ranges cover anything, what the pages hold of it counts as well, since readers may go on in a page that is there by now without
+// being seen. A column of which the ranges cover nothing is not in it.
+func (c *Columns) Shares(ranges, pages []Extent) map[uint64]float64 {
 	covered, all := make([]int64, len(c.names)), make([]int64, len(c.names))
-	for i, next := 0, 0; i < len(c.chunks); i++ {
+	read, came := overlaps{ranges: ranges}, overlaps{ranges: pages}
+	for i := range c.chunks {
 		k := &c.chunks[i]
 		all[k.column] += k.End - k.Start
-		for next < len(ranges) && ranges[next].End <= k.Start {
-			next++
-		}
-		for j := next; j < len(ranges) && ranges[j].Start < k.End; j++ {
-			covered[k.column] += min(k.End, ranges[j].End) - max(k.Start, ranges[j].Start)
+		n, more := read.with(k.Extent), came.with(k.Extent)
+		if n > 0 {
+			covered[k.column] += max(n, more)
 		}
 	}
 	out := map[uint64]float64{}
@@ -140,6 +140,22 @@ func (c *Columns) Shares(ranges []Extent) map[uint64]float64 {
 		}
 	}
 	return out
+}
+
+// overlaps finds what ranges, which are in order, have in common with others that come in order.
+type overlaps struct {
+	ranges []Extent
+	next   int
+}
+
+func (o *overlaps) with(e Extent) (n int64) {
+	for o.next < len(o.ranges) && o.ranges[o.next].End <= e.Start {
+		o.next++
+	}
+	for j := o.next; j < len(o.ranges) && o.ranges[j].Start < e.End; j++ {
+		n += min(e.End, o.ranges[j].End) - max(e.Start, o.ranges[j].Start)
+	}
+	return n
 }
 
 // Extents tells where the chunks of some columns lie: in the file's order, neighbours as one.

@@ -63,7 +63,7 @@ func TestReadColumnsFindsWhatORCToolsFind(t *testing.T) {
 				t.Errorf("%s: column %d of %d lies at %v, want %v", name, i, n, got, want[i])
 			}
 			if len(want[i]) > 0 {
-				if got := c.Shares(want[i]); len(got) != 1 || got[hash] != 1 {
+				if got := c.Shares(want[i], nil); len(got) != 1 || got[hash] != 1 {
 					t.Errorf("%s: column %d: shares %v of its own ranges", name, i, got)
 				}
 			}

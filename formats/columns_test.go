@@ -49,7 +49,7 @@ func TestReadColumnsFindsWhatArrowFinds(t *testing.T) {
 			if got := c.Extents(func(n uint64) bool { return n == name }); !slices.Equal(got, want) {
 				t.Errorf("%v: column %d lies at %v, want %v", s, i, got, want)
 			}
-			if got := c.Shares(want); len(got) != 1 || got[name] != 1 {
+			if got := c.Shares(want, nil); len(got) != 1 || got[name] != 1 {
 				t.Errorf("%v: column %d: shares %v of its own ranges", s, i, got)
 			}
 		}
@@ -57,7 +57,7 @@ func TestReadColumnsFindsWhatArrowFinds(t *testing.T) {
 		if len(all) != 1 || all[0].End != c.DataEnd() || c.MemoryBytes() < 24*s.Columns*s.RowGroups {
 			t.Errorf("%v: all columns are %v, data ends at %d", s, all, c.DataEnd())
 		}
-		if got := c.Shares([]Extent{{all[0].Start, all[0].Start + 1}}); len(got) != 1 {
+		if got := c.Shares([]Extent{{all[0].Start, all[0].Start + 1}}, nil); len(got) != 1 {
 			t.Errorf("%v: one byte is of %v", s, got)
 		}
 	}
@@ -107,7 +107,7 @@ func checkColumns(t *testing.T, o *object) {
 	if c.DataEnd() > o.size || end > c.DataEnd() {
 		t.Fatalf("data ends at %d, columns at %d of %d", c.DataEnd(), end, o.size)
 	}
-	for _, share := range c.Shares([]Extent{{0, o.size / 2}}) {
+	for _, share := range c.Shares([]Extent{{0, o.size / 2}}, []Extent{{0, o.size}}) {
 		if share <= 0 || share > 1 {
 			t.Fatalf("a share of %v", share)
 		}

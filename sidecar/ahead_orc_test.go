@@ -143,6 +143,30 @@ func TestColumnsOfORCAreFetchedAhead(t *testing.T) {
 	}
 }
 
+// A reader that takes a column in pieces is seen with the first of each page alone, since the others are hits. Here it takes nothing but that; and in a page on the grid, which
+// others share, it has read its own column all the same.
+func TestColumnsThatAreReadInPieces(t *testing.T) {
+	for stripes, size := range map[int]int{1: 240_000, 3: 200_000} {
+		r := newRig(t, 1, fetching(prefetch.Settings{Mode: prefetch.On}))
+		file := newORCFile(stripes, 10, size)
+		for i := range 5 {
+			path := fmt.Sprintf("t/f%d", i)
+			r.store.Put(path, file.data)
+			r.want(path, file.data, 0, 0, 16<<10)
+			r.idle()
+			for _, s := range file.stripes {
+				r.want(path, file.data, s.footer.Start, s.footer.End-s.footer.Start, 0)
+				r.idle()
+				r.want(path, file.data, s.columns[4].Start, 20_000, 0)
+				r.want(path, file.data, s.columns[4].End-20_000, 20_000, 0)
+			}
+			if st := r.idle(); i == 4 && st.Useful < int64(2*stripes*size) || st.Wasted > 0 || st.Useful > int64(2*stripes*(size+2*formats.GridPage)) {
+				t.Errorf("%d stripes: %+v", stripes, st)
+			}
+		}
+	}
+}
+
 // A page on the grid that was fetched for one column, and has others in it, does not teach that those are read: when its readers go over to other columns of a table, the old ones
 // are fetched no more, and the new ones are.
 func TestColumnsOfORCThatAreReadNoMore(t *testing.T) {

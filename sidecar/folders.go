@@ -65,7 +65,7 @@ func (s *Sidecar) listWhole(ctx context.Context, m *mounted, req origin.ListRequ
 func (s *Sidecar) listKnown(m *mounted, req origin.ListRequest, since time.Time) (out origin.Listing, ok bool) {
 	folder, first, shortest := folderOfKey(req.Prefix), max(req.Prefix, req.StartAfter), origin.Listing{}
 	hint := func(p *pageRef) bool {
-		return strings.HasPrefix(req.Prefix, p.req.Prefix) && (p.from <= first) && (p.next == "" || p.last >= first) && (p.req.RestoreStatus || !req.RestoreStatus)
+		return strings.HasPrefix(req.Prefix, p.req.Prefix) && (p.next == "" || p.last >= first) && (p.req.RestoreStatus || !req.RestoreStatus)
 	}
 	if s.spans(m, folder, since, hint, func(p *span) bool {
 		var short bool

@@ -59,6 +59,7 @@ type File struct {
 	size    int64
 	opened  time.Time
 	ranges  []formats.Extent // read by readers: in order, without overlap
+	pages   []formats.Extent // in which that came: the same
 	wanted  []formats.Extent // what Wanted has told: in order, without overlap
 	at      int64            // where the last read began that was not of the file's end
 	columns *formats.Columns
@@ -146,7 +147,7 @@ func with(ranges []formats.Extent, start, end int64) []formats.Extent {
 }
 
 func (l *Learner) weighLocked(f *File) {
-	n := int64(fileBytes + len(f.id) + rangeBytes*(cap(f.ranges)+cap(f.wanted)))
+	n := int64(fileBytes + len(f.id) + rangeBytes*(cap(f.ranges)+cap(f.pages)+cap(f.wanted)))
 	if f.columns != nil {
 		n += int64(f.columns.MemoryBytes())
 	}
@@ -163,7 +164,7 @@ func (l *Learner) dropLocked(f *File) {
 		}
 	}
 	l.mu.bytes -= f.weight
-	f.table, f.columns, f.ranges, f.wanted, f.weight = nil, nil, nil, nil, 0
+	f.table, f.columns, f.ranges, f.pages, f.wanted, f.weight = nil, nil, nil, nil, nil, 0
 }
 
 // trimLocked drops what is over the limits: of the table used least recently the oldest file, then the table. keep (may be nil) stays.
@@ -192,6 +193,19 @@ func (f *File) Note(start, end int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.noteLocked(f, start, end)
+}
+
+// Came notes that bytes [start, end) of the file have come with what a reader has read.
+func (f *File) Came(start, end int64) {
+	l := f.learner
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f.table == nil || start >= end {
+		return
+	}
+	f.pages = with(f.pages, start, end)
+	l.weighLocked(f)
+	l.trimLocked(f)
 }
 
 // Found tells where the file's columns lie. A file whose columns take more than an eighth of the limit is forgotten.
@@ -287,7 +301,7 @@ func (f *File) votesLocked() map[uint64]bool {
 	}
 	votes, out := map[uint64]int{}, map[uint64]bool{}
 	for _, other := range seen {
-		for name, share := range other.columns.Shares(other.ranges) {
+		for name, share := range other.columns.Shares(other.ranges, other.pages) {
 			if share >= 0.5 {
 				if votes[name]++; 4*votes[name] >= 3*len(seen) {
 					out[name] = true
