@@ -35,7 +35,7 @@ func TestPrefetchBench(t *testing.T) {
 	b := &prefetchBench{t: t, ctx: ctx, store: store, proxy: proxy}
 	b.files()
 	b.orcFiles("one", 100_000, 64<<20)
-	b.orcFiles("many", 100_000, 1<<20)
+	b.orcFiles("many", 100_000, 4<<20)
 	b.tables("delta_multipart", "delta_rs", "iceberg_hadoop", "hudi_mor9")
 	t.Log("\n| scan | prefetch | s (median of 3) | GETs | HEADs and 404s | MB fetched | useful MB | wasted MB |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
 	for _, s := range []struct {
@@ -52,7 +52,7 @@ func TestPrefetchBench(t *testing.T) {
 		}},
 		{"footers only of 24 files, one reader", "", []string{"off", "on"}, func(c *awss3.Client) { b.scan(c, 1, 24) }},
 		{"ORC, one stripe, 3 of 12 columns, pyarrow", "", []string{"off", "on"}, func(*awss3.Client) { b.orc("one", "c2", "c3", "c8") }},
-		{"ORC, several stripes, 3 of 12 columns, pyarrow", "", []string{"off", "on"}, func(*awss3.Client) { b.orc("many", "c2", "c3", "c8") }},
+		{"ORC, four stripes, 3 of 12 columns, pyarrow", "", []string{"off", "on"}, func(*awss3.Client) { b.orc("many", "c2", "c3", "c8") }},
 		{"Delta log of 8 commits, checkpoint in 3 parts", "", []string{"off", "metadata"}, b.delta},
 		{"the same, max_age of not-found 1 s", "freshness:\n  rules:\n    - {path: '**', answers: [not_found], max_age: 1s}\n", []string{"off", "metadata"}, b.delta},
 		{"Iceberg: metadata, manifest list, manifests", "", []string{"off", "metadata"}, b.iceberg},

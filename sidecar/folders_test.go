@@ -232,6 +232,40 @@ func TestALongLogCostsItsPages(t *testing.T) {
 	})
 }
 
+// A write drops a page that has fewer names than it may have, whatever its last one: it may have looked further, and the page after it would not look there again. It drops the
+// one that ends with a folder in which the path lies, too.
+func TestAWriteDropsPagesThatItMayBeIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]struct {
+			keys       int
+			path, want string
+		}{"a full page before it": {3, "t/x", ""}, "a short page": {1000, "t/x", "list:1"}, "into its last folder": {3, "t/d/x", "list:1"}, "into the page": {3, "t/aa", "list:1"}} {
+			r := newRig(t, 1, aSecond, func(o *sidecar.Options, _ *cache.Options) {
+				o.Mounts = map[string]origin.Origin{"lake": capped{o.Mounts["lake"], 3}}
+			})
+			for _, path := range []string{"t/a", "t/b", "t/d/1", "t/e", "t/f"} {
+				r.store.Put(path, nil)
+			}
+			first := origin.ListRequest{Prefix: "t/", Delimiter: "/", MaxKeys: c.keys}
+			list := func() {
+				if l, err := r.List(t.Context(), "lake", first); err != nil || l.NextToken == "" || len(l.CommonPrefixes) != 1 && c.path != "t/aa" {
+					t.Errorf("%s: %v, %v", name, l, err)
+				}
+			}
+			list()
+			<-time.After(2 * time.Second)
+			list() // it is known to be large: this page is as it was asked for
+			r.calls()
+			r.store.Put(c.path, nil)
+			if err := r.Invalidate("lake", c.path, false); err != nil {
+				t.Fatal(err)
+			}
+			list()
+			r.wantCalls(name, c.want)
+		}
+	})
+}
+
 // Who only asks whether a commit is there has a long log listed to its end no oftener than others list it: once, here.
 func TestALongLogIsNotListedForOneQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
