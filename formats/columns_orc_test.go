@@ -124,7 +124,7 @@ func TestORCColumnsBecomeKnownByStripe(t *testing.T) {
 	if all := more.Extents(func(uint64) bool { return true }); len(all) != 2 || all[0].Start != 3 || len(more.Footers(0, 9)) != 0 || more.DataEnd() != c.DataEnd() {
 		t.Errorf("then columns at %v", all)
 	}
-	if len(c.Footers(0, 9)) != 1 {
+	if len(c.Footers(0, 9)) != 1 || !slices.Equal(c.Extents(func(uint64) bool { return true }), all) {
 		t.Error("what was known before has changed")
 	}
 	for _, r := range o.reads {
@@ -193,6 +193,7 @@ func TestORCColumnNames(t *testing.T) {
 	}
 	for what, types := range map[string][]message{
 		"itself": {orcType(record, true, []uint64{0}, "a")}, "one before it": {orcType(record, true, []uint64{1}, "a"), orcType(list, true, []uint64{0})},
+		"an earlier one that nobody held": {orcType(record, true, []uint64{2}, "a"), orcType(long, true, nil), orcType(list, true, []uint64{1})},
 		"one that is not there": {orcType(record, true, []uint64{1 << 40}, "a")}, "one twice": {orcType(record, true, []uint64{1, 1}, "a", "b"), orcType(long, true, nil)},
 		"half a number": {message{}.number(1, 12).bytes(2, []byte{0x80})},
 	} {
@@ -235,7 +236,7 @@ func TestORCColumnsOfWhatIsWrong(t *testing.T) {
 		}
 	}
 	good := stripeFooter([3]int64{rowIndex, 1, 50}, [3]int64{bloom, 2, 50}, [3]int64{present, 1, 10}, [3]int64{data, 1, 200}, [3]int64{data, 2, 90})
-	for name, bad := range map[string][]byte{"good": good, "garbage": []byte("garbage, and more of it"), "too short": stripeFooter([3]int64{data, 1, 10}), "nothing": {},
+	for name, bad := range map[string][]byte{"good": good, "garbage": []byte("garbage, and more of it"), "too short": stripeFooter([3]int64{rowIndex, 1, 100}, [3]int64{data, 1, 10}), "nothing": {},
 		"too long": stripeFooter([3]int64{data, 1, 10_000}), "of other columns": stripeFooter([3]int64{rowIndex, 7, 100}, [3]int64{data, 9, 300})} {
 		stripes := [][4]int64{{500, 100, 300, int64(len(bad))}, {1<<20 - 1000, 100, 300, int64(len(good))}}
 		o := typedORC(stripes, bad, good)
