@@ -194,7 +194,7 @@ func TestORCColumnNames(t *testing.T) {
 	for what, types := range map[string][]message{
 		"itself": {orcType(record, true, []uint64{0}, "a")}, "one before it": {orcType(record, true, []uint64{1}, "a"), orcType(list, true, []uint64{0})},
 		"an earlier one that nobody held": {orcType(record, true, []uint64{2}, "a"), orcType(long, true, nil), orcType(list, true, []uint64{1})},
-		"one that is not there": {orcType(record, true, []uint64{1 << 40}, "a")}, "one twice": {orcType(record, true, []uint64{1, 1}, "a", "b"), orcType(long, true, nil)},
+		"one that is not there":           {orcType(record, true, []uint64{1 << 40}, "a")}, "one twice": {orcType(record, true, []uint64{1, 1}, "a", "b"), orcType(long, true, nil)},
 		"half a number": {message{}.number(1, 12).bytes(2, []byte{0x80})},
 	} {
 		if _, err := namesOf(types...); !errors.Is(err, ErrCorrupt) {
