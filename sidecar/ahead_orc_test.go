@@ -143,6 +143,66 @@ func TestColumnsOfORCAreFetchedAhead(t *testing.T) {
 	}
 }
 
+// All that is wanted of a file of several stripes is there when its reader has read the end: footers, then columns, what touches on the grid in one request. Nothing is fetched before
+// three files have told what is read.
+func TestStripesAreThereBeforeTheirReader(t *testing.T) {
+	r := newRig(t, 1, fetching(prefetch.Settings{Mode: prefetch.On}))
+	file := newORCFile(6, 10, 300_000)
+	for i := range 5 {
+		path := fmt.Sprintf("t/f%d", i)
+		r.store.Put(path, file.data)
+		if i >= 3 {
+			r.want(path, file.data, 0, 0, 16<<10)
+			r.idle()
+			// The end; the footers of five stripes; in each of these columns 2 and 3 as one, and 7; in the last one the same.
+			if got := r.ranges(int64(len(file.data)))[path]; len(got) != 1+5+5*2+2 {
+				t.Errorf("file %d: %d requests: %v", i, len(got), got)
+			}
+		}
+		r.scanORC(path, file, false, 2, 3, 7)
+		if got := r.ranges(int64(len(file.data)))[path]; i >= 3 && len(got) > 0 {
+			t.Errorf("file %d: its reader had to wait for %v", i, got)
+		}
+		if st := r.idle(); i < 3 && st.Issued > 0 {
+			t.Errorf("file %d: %+v", i, st)
+		}
+	}
+}
+
+// Two columns in pages that touch come in one request, although there are others between them.
+func TestColumnsInPagesThatTouch(t *testing.T) {
+	r := newRig(t, 1, fetching(prefetch.Settings{Mode: prefetch.On}))
+	file := newORCFile(2, 30, 60_000)
+	for i := range 4 {
+		path := fmt.Sprintf("t/f%d", i)
+		r.store.Put(path, file.data)
+		r.want(path, file.data, 0, 0, 16<<10)
+		r.idle()
+		got := r.ranges(int64(len(file.data)))[path]
+		if i == 3 && len(got) != 1+1+1+2 { // the end, the first stripe's footer, two pages of it, and of the second stripe the two columns themselves
+			t.Errorf("%d requests: %v", len(got), got)
+		}
+		r.scanORC(path, file, false, 2, 5)
+		r.ranges(1)
+	}
+}
+
+// Columns are learnt from stripes whose footers the readers have read themselves, too: here of the first stripe alone.
+func TestColumnsOfTheFirstStripe(t *testing.T) {
+	r := newRig(t, 1, fetching(prefetch.Settings{Mode: prefetch.On}))
+	file := newORCFile(6, 10, 300_000)
+	first := file
+	first.stripes = file.stripes[:1]
+	for i := range 4 {
+		path := fmt.Sprintf("t/f%d", i)
+		r.store.Put(path, file.data)
+		r.scanORC(path, first, false, 2, 7)
+	}
+	if st := r.idle(); st.Useful < 600_000 {
+		t.Errorf("%+v: the columns of the first stripe were not fetched ahead", st)
+	}
+}
+
 // A reader that takes a column in pieces is seen with the first of each page alone, since the others are hits. Here it takes nothing but that; and in a page on the grid, which
 // others share, it has read its own column all the same.
 func TestColumnsThatAreReadInPieces(t *testing.T) {
