@@ -63,10 +63,10 @@ func (a *ahead) served(mount string, m *mounted, obj *origin.Object, off, n int6
 		return nil // a read of what is resident asks the origin too: it would be one request more
 	}
 	known, look := a.learner.Read(m.key(prefetch.Table(obj.Path)), layoutID(obj), obj.Size, off, n)
-	if layout, ok := a.s.known(a.ctx, obj); ok && len(obj.Parts) == 1 && n > 0 && off+n < obj.Size { // who reads the end wants the footer, not the columns beside it
+	if layout, ok := a.s.known(a.ctx, obj); ok && len(obj.Parts) == 1 && n > 0 {
 		start, _, _ := layout.PageAt(off)
 		_, end, _ := layout.PageAt(off + n - 1)
-		known.Came(start, end)
+		known.Came(start, min(end, obj.Size-formats.TailSize)) // in the last page are footers, which everybody wants, beside columns
 	}
 	later := !look && known.Tells(off, off+n)
 	if !look && !later {
