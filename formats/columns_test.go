@@ -49,7 +49,7 @@ func TestReadColumnsFindsWhatArrowFinds(t *testing.T) {
 			if got := c.Extents(func(n uint64) bool { return n == name }); !slices.Equal(got, want) {
 				t.Errorf("%v: column %d lies at %v, want %v", s, i, got, want)
 			}
-			if got := c.Shares(want); len(got) != 1 || got[name] != 1 {
+			if got := c.Shares(want, nil); len(got) != 1 || got[name] != 1 {
 				t.Errorf("%v: column %d: shares %v of its own ranges", s, i, got)
 			}
 		}
@@ -57,7 +57,7 @@ func TestReadColumnsFindsWhatArrowFinds(t *testing.T) {
 		if len(all) != 1 || all[0].End != c.DataEnd() || c.MemoryBytes() < 24*s.Columns*s.RowGroups {
 			t.Errorf("%v: all columns are %v, data ends at %d", s, all, c.DataEnd())
 		}
-		if got := c.Shares([]Extent{{all[0].Start, all[0].Start + 1}}); len(got) != 1 {
+		if got := c.Shares([]Extent{{all[0].Start, all[0].Start + 1}}, nil); len(got) != 1 {
 			t.Errorf("%v: one byte is of %v", s, got)
 		}
 	}
@@ -87,9 +87,15 @@ func TestReadColumnsOfWhatHasNone(t *testing.T) {
 // checkColumns reads columns of what may be anything.
 func checkColumns(t *testing.T, o *object) {
 	t.Helper()
-	c, err := readColumns(o.size, o)
+	c, err := columnsIn(o.size, o)
 	if err != nil {
+		if !errors.Is(err, ErrUnknownFormat) && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrAbsent) {
+			t.Fatalf("an error of no kind: %v", err)
+		}
 		return
+	}
+	if more := c.More(o); more != c || len(c.Footers(0, 1)) != 0 {
+		t.Fatal("something is lacking, although all is at hand")
 	}
 	end := int64(0)
 	for _, e := range c.Extents(func(uint64) bool { return true }) {
@@ -98,7 +104,10 @@ func checkColumns(t *testing.T, o *object) {
 		}
 		end = e.End
 	}
-	for _, share := range c.Shares([]Extent{{0, o.size / 2}}) {
+	if c.DataEnd() > o.size || end > c.DataEnd() {
+		t.Fatalf("data ends at %d, columns at %d of %d", c.DataEnd(), end, o.size)
+	}
+	for _, share := range c.Shares([]Extent{{0, o.size / 2}}, []Extent{{0, o.size}}) {
 		if share <= 0 || share > 1 {
 			t.Fatalf("a share of %v", share)
 		}

@@ -98,9 +98,28 @@ func (p *plan) stripeStreams(ps *orc.Postscript, s *orc.Stripe) (ok bool, err er
 		return false, nil
 	}
 	footer := p.tail[data-p.tailStart : end-p.tailStart]
-	own := p.scratch[:0]
-	at, column := s.Offset, int64(-1)
-	err = ps.ReadStripeFooter(footer, func(st orc.Stream) error {
+	own, column := p.scratch[:0], int64(-1)
+	ok = streamsOf(ps, s, footer, func(e Extent, st orc.Stream) {
+		class := streamClass(st)
+		if n := len(own); n > 0 && st.Column == column && own[n-1].class == class {
+			own[n-1].end = e.End // a column's streams are read together
+		} else {
+			own = append(own, extent{start: e.Start, end: e.End, class: class})
+		}
+		column = st.Column
+	})
+	p.scratch = own
+	if !ok {
+		return false, nil
+	}
+	return true, p.pushStripe(own, index, extent{start: data, end: end, class: Footer})
+}
+
+// streamsOf calls visit for the streams of a stripe that have any bytes, by its footer. It is false if that makes no sense, or does not fit the stripe.
+func streamsOf(ps *orc.Postscript, s *orc.Stripe, footer []byte, visit func(Extent, orc.Stream)) bool {
+	index, data := s.Offset+s.Index, s.Offset+s.Index+s.Data
+	at := s.Offset
+	err := ps.ReadStripeFooter(footer, func(st orc.Stream) error {
 		limit := data
 		if st.Index {
 			limit = index
@@ -108,23 +127,13 @@ func (p *plan) stripeStreams(ps *orc.Postscript, s *orc.Stripe) (ok bool, err er
 		if st.Length < 0 || st.Length > limit-at || !st.Index && at < index {
 			return ErrCorrupt
 		}
-		e := extent{start: at, end: at + st.Length, class: streamClass(st)}
-		if at = e.end; st.Length == 0 {
-			return nil
+		if st.Length > 0 {
+			visit(Extent{at, at + st.Length}, st)
 		}
-		if n := len(own); n > 0 && st.Column == column && own[n-1].class == e.class {
-			own[n-1].end = e.end // a column's streams are read together
-		} else {
-			own = append(own, e)
-		}
-		column = st.Column
+		at += st.Length
 		return nil
 	})
-	p.scratch = own
-	if err != nil || at != data {
-		return false, nil
-	}
-	return true, p.pushStripe(own, index, extent{start: data, end: end, class: Footer})
+	return err == nil && at == data
 }
 
 // pushStripe takes in a stripe's streams and its footer. An index that is small is one page, whatever it is made of: row indexes and bloom filters of a

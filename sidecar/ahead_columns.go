@@ -50,19 +50,35 @@ func (a *ahead) serving(ctx context.Context, obj *origin.Object, off, n int64) {
 	}
 }
 
-// served is called when a read is under way, and what is known of its object's layout is known.
-func (a *ahead) served(mount string, m *mounted, obj *origin.Object, off, n int64) {
+// maxFooters is the most footers of stripes that are fetched at once ahead of an ORC file's reader, who needs one after the other.
+const maxFooters = 4
+
+// served is called when a read is under way, and what is known of its object's layout is known. The file that it returns, if any, is one of which more is to be found once the
+// read has ended.
+func (a *ahead) served(mount string, m *mounted, obj *origin.Object, off, n int64) *aheadFile {
 	if a.mode(mount, obj.Path) < prefetch.On || obj.Version == "" || obj.Unfinished() || obj.Size <= formats.SmallObject || formats.ClassOf(obj.Path) != formats.Other {
-		return
+		return nil
 	}
 	if a.s.rules().MaxAge(mount, obj.Path, freshness.Object) == 0 {
-		return // a read of what is resident asks the origin too: it would be one request more
+		return nil // a read of what is resident asks the origin too: it would be one request more
 	}
 	known, look := a.learner.Read(m.key(prefetch.Table(obj.Path)), layoutID(obj), obj.Size, off, n)
-	if look {
-		own := *obj
-		a.find(&aheadFile{a: a, mount: mount, m: m, obj: &own, known: known})
+	if layout, ok := a.s.known(a.ctx, obj); ok && len(obj.Parts) == 1 && n > 0 {
+		start, _, _ := layout.PageAt(off)
+		_, end, _ := layout.PageAt(off + n - 1)
+		known.Came(start, min(end, obj.Size-formats.TailSize)) // in the last page are footers, which everybody wants, beside columns
 	}
+	later := !look && known.Tells(off, off+n)
+	if !look && !later {
+		return nil
+	}
+	own := *obj
+	f := &aheadFile{a: a, mount: mount, m: m, obj: &own, known: known}
+	if later {
+		return f
+	}
+	a.find(f)
+	return nil
 }
 
 // tail is how many bytes of the end of a file a first read is to bring, where its table's readers lately read more than plain.
@@ -97,27 +113,84 @@ func (a *ahead) find(f *aheadFile) {
 
 // look finds out where the file's columns lie, and queues those that its table's readers lately used.
 func (f *aheadFile) look(ctx context.Context) {
-	columns, err := formats.ReadColumns(f.obj.Path, f.obj.Size, &atHand{ctx: ctx, pages: f.a.s.opts.Pages, obj: f.obj})
-	if err != nil {
-		return // of another format, or its end was not read yet
-	}
-	f.known.Found(columns)
-	f.fetch()
-}
-
-// fetch queues what is wanted of the file, in requests of up to prefetch.Span bytes.
-func (f *aheadFile) fetch() {
-	for _, e := range f.known.Wanted() {
-		for at := e.Start; at < e.End; at += prefetch.Span {
-			part := formats.Extent{Start: at, End: min(at+prefetch.Span, e.End)}
-			f.a.enqueue(&job{name: extentName(f.m.key(f.obj.Path), part.Start), mount: f.mount, m: f.m, path: f.obj.Path, mode: prefetch.On, request: true,
-				do: func(ctx context.Context, _ *job) {
-					if !f.a.pages(ctx, prefetch.KindColumns, f.mount, f.m, f.obj, part, f) {
-						f.more.Store(true)
-					}
-				}})
+	known := &atHand{ctx: ctx, pages: f.a.s.opts.Pages, obj: f.obj}
+	columns := f.known.Columns()
+	if columns != nil {
+		columns = columns.More(known)
+	} else {
+		var err error
+		if columns, err = formats.ReadColumns(f.obj.Path, f.obj.Size, known); err != nil {
+			return // of another format, or its end was not read yet
 		}
 	}
+	f.known.Found(columns)
+	f.fetch(ctx)
+}
+
+// fetch queues what is wanted of the file, in requests of up to prefetch.Span bytes, and then what tells more of that.
+func (f *aheadFile) fetch(ctx context.Context) {
+	layout, ok := f.a.s.known(ctx, f.obj)
+	if !ok {
+		layout = formats.Provisional(f.obj.Path, f.obj.Size)
+	}
+	for _, e := range paged(f.obj, layout, f.known.Wanted()) {
+		for at := e.Start; at < e.End; at += prefetch.Span {
+			if part := (formats.Extent{Start: at, End: min(at+prefetch.Span, e.End)}); !f.a.s.opts.Pages.Resident(f.obj, layout, part.Start, part.End-part.Start) {
+				f.extent(part, nil)
+			}
+		}
+	}
+	if f.more.Load() {
+		return // its reader is to come nearer first
+	}
+	for _, e := range paged(f.obj, layout, f.known.Footers(maxFooters)) {
+		here := func() bool { return f.a.s.opts.Pages.Resident(f.obj, layout, e.Start, e.End-e.Start) }
+		if here() {
+			continue // and was of no use
+		}
+		f.extent(e, func() {
+			if here() { // else a reader has it fetched, after whom is looked again
+				f.a.find(f)
+			}
+		})
+	}
+}
+
+// extent queues a part of the file. then (may be nil) is called when it was fetched.
+func (f *aheadFile) extent(part formats.Extent, then func()) {
+	f.a.enqueue(&job{name: extentName(f.m.key(f.obj.Path), part.Start), mount: f.mount, m: f.m, path: f.obj.Path, mode: prefetch.On, request: true,
+		do: func(ctx context.Context, _ *job) {
+			switch room := f.a.pages(ctx, prefetch.KindColumns, f.mount, f.m, f.obj, part, f); {
+			case !room:
+				f.more.Store(true)
+			case then != nil:
+				then()
+			}
+		}})
+}
+
+// paged are extents in whole pages. Those that touch then are one: they travel in one request.
+func paged(obj *origin.Object, layout *formats.Layout, extents []formats.Extent) (out []formats.Extent) {
+	if len(extents) == 0 {
+		return nil
+	}
+	view, err := cache.NewView(obj, layout)
+	if err != nil {
+		return extents
+	}
+	for _, e := range extents {
+		first, err := view.PageAt(e.Start)
+		last, err2 := view.PageAt(e.End - 1)
+		if err != nil || err2 != nil {
+			return extents
+		}
+		if n := len(out); n > 0 && first.Start <= out[n-1].End {
+			out[n-1].End = max(out[n-1].End, last.End)
+		} else {
+			out = append(out, formats.Extent{Start: first.Start, End: last.End})
+		}
+	}
+	return out
 }
 
 // Used implements prefetch.Owner. A reader that has come nearer to what there was no room for makes room for it.

@@ -16,10 +16,10 @@ import (
 // name, whether this or that file is in it yet. Where a rule gives listings and not-found an age, one listing of the folder answers them all for that long: those that come
 // by chance are used, and where questions come again, the folder is listed instead of asking each of them anew. At 0, the default, nothing here happens.
 
-// folderKeys is how many names a listing of a folder asks for; a folder of more is listed as clients ask.
+// folderKeys is how many names a listing of a folder asks for: as many as an origin answers at once.
 const folderKeys = 1000
 
-// bigFor is for how long a folder that did not fit into one page is left alone.
+// bigFor is for how long a folder that did not fit into one page is left alone, where clients do not list all of it either.
 const bigFor = 5 * time.Minute
 
 // maxAncestors is how many folders above a path are looked at for a listing that answers.
@@ -33,67 +33,59 @@ func folderRequest(folder string, restore bool) origin.ListRequest {
 	return origin.ListRequest{Prefix: folder, Delimiter: "/", MaxKeys: folderKeys, RestoreStatus: restore}
 }
 
-// whole finds a listing of a folder, or of one above it, that was sent for no earlier than a time and for which use is true.
-func (s *Sidecar) whole(m *mounted, folder string, restore bool, since time.Time, use func(freshness.Answer[origin.Listing], origin.ListRequest) bool) bool {
-	for range maxAncestors {
-		for _, delimiter := range []string{"/", ""} {
-			for _, withRestore := range []bool{true, false} {
-				if restore && !withRestore {
-					continue
-				}
-				req := folderRequest(folder, withRestore)
-				req.Delimiter = delimiter
-				a, ok := s.lists.Peek(m.listKey(req))
-				if ok && a.Err == nil && !a.Sent.Before(since) && use(a, req) {
-					return true
-				}
-			}
-		}
-		if folder == "" {
-			return false
-		}
-		folder = folderOfKey(strings.TrimSuffix(folder, "/"))
-	}
-	return false
-}
-
-// listWhole answers a listing from one of its folder that is young enough, and lists the folder if it may be worth it. False: neither tells.
+// listWhole answers a listing from a page of one of its folder that is young enough, and lists the folder if it may be worth it. False: neither tells.
 func (s *Sidecar) listWhole(ctx context.Context, m *mounted, req origin.ListRequest, maxAge time.Duration) (out origin.Listing, ok bool) {
 	if maxAge <= 0 || req.Token != "" || req.Delimiter != "" && req.Delimiter != "/" {
 		return out, false
 	}
-	now, folder := time.Now(), folderOfKey(req.Prefix)
-	found := s.whole(m, folder, req.RestoreStatus, before(now, maxAge), func(a freshness.Answer[origin.Listing], asked origin.ListRequest) bool {
-		out, ok = narrow(&a.Value, asked, req)
-		return ok
-	})
-	if found {
+	since, folder, same := before(time.Now(), maxAge), folderOfKey(req.Prefix), req
+	same.Folded = false
+	if a, known := s.lists.Peek(m.listKey(same)); known && a.Err == nil && !a.Sent.Before(since) {
+		return out, false // it is as it was asked for
+	}
+	if out, ok = s.listKnown(m, req, since); ok {
 		s.metrics.fromFolder("listing")
 		return out, true
 	}
 	all := folderRequest(folder, req.RestoreStatus)
-	if req.Delimiter == "" || req.Prefix != folder || m.listKey(all) == m.listKey(req) || s.isBig(m, all, now) {
+	if req.Delimiter == "" || req.Prefix != folder || m.listKey(all) == m.listKey(req) {
 		return out, false
 	}
-	l, _, err := s.list(ctx, m, all, maxAge)
-	if err != nil {
+	s.walk(ctx, m, maxAge, folder, req.RestoreStatus, func(p *span, on bool) bool {
+		var short bool
+		out, ok, short = p.narrow(req)
+		ok = ok && (on || !short)
+		return ok || p.tells(max(req.Prefix, req.StartAfter))
+	})
+	return out, ok
+}
+
+// listKnown answers a listing from a page that is known and was sent for no earlier than a time. An answer may be shorter than what was asked for, as an origin's may, if
+// what follows is known too: else whoever lists on would make a request more for it.
+func (s *Sidecar) listKnown(m *mounted, req origin.ListRequest, since time.Time) (out origin.Listing, ok bool) {
+	folder, first, shortest := folderOfKey(req.Prefix), max(req.Prefix, req.StartAfter), origin.Listing{}
+	hint := func(p *pageRef) bool {
+		return strings.HasPrefix(req.Prefix, p.req.Prefix) && (p.next == "" || p.last >= first) && (p.req.RestoreStatus || !req.RestoreStatus)
+	}
+	if s.spans(m, folder, since, hint, func(p *span) bool {
+		var short bool
+		if out, ok, short = p.narrow(req); ok && short {
+			shortest, ok = out, false
+		}
+		return ok
+	}) {
+		return out, true
+	}
+	if shortest.NextToken == "" {
 		return out, false
 	}
-	return narrow(&l.Value, all, req)
-}
-
-// isBig tells whether a folder is known not to fit into one page.
-func (s *Sidecar) isBig(m *mounted, all origin.ListRequest, now time.Time) bool {
-	a, ok := s.lists.Peek(m.listKey(all))
-	return ok && a.Err == nil && a.Value.NextToken != "" && now.Sub(a.Sent) < bigFor
-}
-
-// before is maxAge before now, or the beginning of time.
-func before(now time.Time, maxAge time.Duration) time.Time {
-	if maxAge == freshness.Forever {
-		return time.Time{}
-	}
-	return now.Add(-maxAge)
+	after := req
+	after.Token = shortest.NextToken
+	after, first = resume(after), strings.TrimPrefix(shortest.NextToken, ownToken)
+	return shortest, s.spans(m, folder, since, hint, func(p *span) bool {
+		next, ok, _ := p.narrow(after)
+		return ok && len(next.Entries)+len(next.CommonPrefixes) > 0
+	})
 }
 
 // absent tells, with an error of kind origin.ErrNotFound, that a listing which is young enough for that says that a path names nothing. fresh is as in Book.Get. Where
@@ -108,27 +100,30 @@ func (s *Sidecar) absent(ctx context.Context, mount string, m *mounted, path str
 	if ok && freshness.Young(known, now, fresh) {
 		return nil // the book has an answer
 	}
-	gone := func(a freshness.Answer[origin.Listing], asked origin.ListRequest) bool {
-		if ok && known.Err == nil && known.Sent.After(a.Sent) {
+	gone := func(p *span) bool {
+		if ok && known.Err == nil && known.Sent.After(p.sent) {
 			return false // it was there later than that
 		}
-		there, tells := contains(&a.Value, asked, path)
+		there, tells := p.contains(path)
 		return tells && !there
 	}
-	if s.whole(m, folderOfKey(path), false, before(now, missing), gone) {
+	if s.spans(m, folderOfKey(path), before(now, missing), func(p *pageRef) bool { return p.hintOf(path) }, gone) {
 		s.metrics.fromFolder("not_found")
 		return absentError(path)
 	}
 	if !ok || !worthListing(path) || known.Err == nil && fresh(freshness.Answer[origin.Object]{Value: known.Value, Sent: now}) <= 0 {
 		return nil
 	}
-	all := folderRequest(folderOfKey(path), false)
-	age := min(missing, s.rules().MaxAge(mount, all.Prefix, freshness.Listing))
-	if age <= 0 || s.isBig(m, all, now) {
+	folder := folderOfKey(path)
+	age, is := min(missing, s.rules().MaxAge(mount, folder, freshness.Listing)), false
+	if age <= 0 {
 		return nil
 	}
-	l, _, err := s.list(ctx, m, all, age)
-	if err != nil || !gone(l, all) {
+	s.walk(ctx, m, age, folder, false, func(p *span, _ bool) bool {
+		is = gone(p)
+		return is || p.tells(path)
+	})
+	if !is {
 		return nil
 	}
 	s.metrics.fromFolder("not_found")
@@ -162,20 +157,20 @@ func ends(page *origin.Listing) (last string, all bool) {
 	return last, false
 }
 
-// contains says whether a path is among what the first page of a listing names. tells is false where the page does not say.
-func contains(page *origin.Listing, asked origin.ListRequest, path string) (there, tells bool) {
-	if !strings.HasPrefix(path, asked.Prefix) {
+// contains says whether a path is among what a page names. tells is false where the page does not say.
+func (p *span) contains(path string) (there, tells bool) {
+	if !strings.HasPrefix(path, p.asked.Prefix) {
 		return false, false
 	}
-	name, folded := nameIn(asked, path)
-	if last, all := ends(page); !all && name > last {
+	name, folded := nameIn(p.asked, path)
+	if !p.tells(name) {
 		return false, false
 	}
 	if folded {
-		_, is := slices.BinarySearch(page.CommonPrefixes, name)
+		_, is := slices.BinarySearch(p.page.CommonPrefixes, name)
 		return false, !is // what is below a common prefix is not told; and below none there is nothing
 	}
-	_, there = slices.BinarySearchFunc(page.Entries, path, func(e origin.Entry, p string) int { return strings.Compare(e.Path, p) })
+	_, there = slices.BinarySearchFunc(p.page.Entries, path, func(e origin.Entry, p string) int { return strings.Compare(e.Path, p) })
 	return there, true
 }
 
@@ -189,21 +184,24 @@ func nameIn(asked origin.ListRequest, path string) (name string, folded bool) {
 	return path, false
 }
 
-// narrow answers a listing from the first page of one of a folder that it lies in; false where that does not tell.
-func narrow(page *origin.Listing, asked, want origin.ListRequest) (out origin.Listing, ok bool) {
-	if !strings.HasPrefix(want.Prefix, asked.Prefix) {
-		return out, false
+// narrow answers a listing from a page of one of a folder that it lies in; ok is false where that does not tell. short: the page ends before the answer has as many names
+// as it may have, or does not tell whether there are more.
+func (p *span) narrow(want origin.ListRequest) (out origin.Listing, ok, short bool) {
+	if !strings.HasPrefix(want.Prefix, p.asked.Prefix) {
+		return out, false, false
 	}
-	if name, folded := nameIn(asked, want.Prefix); folded { // it is below a common prefix, or below nothing
-		last, all := ends(page)
-		_, is := slices.BinarySearch(page.CommonPrefixes, name)
-		return out, !is && (all || name <= last)
+	if name, folded := nameIn(p.asked, want.Prefix); folded { // it is below a common prefix, or below nothing
+		_, is := slices.BinarySearch(p.page.CommonPrefixes, name)
+		return out, !is && p.tells(name), false
 	}
-	n := narrowed{asked: asked, want: want, left: want.MaxKeys}
+	if !p.reaches(want) {
+		return out, false, false
+	}
+	n := narrowed{asked: p.asked, want: want, left: want.MaxKeys}
 	if n.left <= 0 {
 		n.left = folderKeys
 	}
-	entries, prefixes := page.Entries, page.CommonPrefixes
+	entries, prefixes := p.page.Entries, p.page.CommonPrefixes
 	for len(entries)+len(prefixes) > 0 {
 		next := true
 		if len(prefixes) == 0 || len(entries) > 0 && entries[0].Path < prefixes[0] {
@@ -214,11 +212,14 @@ func narrow(page *origin.Listing, asked, want origin.ListRequest) (out origin.Li
 			prefixes = prefixes[1:]
 		}
 		if !next {
-			return n.out, !n.unknown
+			return n.out, !n.unknown, false
 		}
 	}
-	_, all := ends(page)
-	return n.out, all // else what follows is not known
+	if _, all := ends(p.page); all {
+		return n.out, true, false
+	}
+	n.out.NextToken = ownToken + n.last // what follows is told by other pages
+	return n.out, n.last != "", n.left > 0 || want.Prefix != p.asked.Prefix || want.Delimiter != p.asked.Delimiter
 }
 
 // narrowed is a listing that is made from another one, name by name, in their order.

@@ -15,6 +15,7 @@ import (
 	"github.com/alio-lake/alio/cache"
 	"github.com/alio-lake/alio/origin"
 	"github.com/alio-lake/alio/origin/mem"
+	"github.com/alio-lake/alio/origin/origintest"
 	"github.com/alio-lake/alio/sidecar"
 	"github.com/alio-lake/alio/sidecar/freshness"
 )
@@ -49,17 +50,27 @@ func (r *rig) prestoAsks(table string) (names []string) {
 		folder(table)
 		r.want(table+"/_delta_log/_last_checkpoint", []byte("3"), 0, -1, 0)
 		folder(table + "/_delta_log")
-		l, err := r.List(ctx, "lake", origin.ListRequest{Prefix: table + "/_delta_log/", Delimiter: "/", MaxKeys: 1000})
-		if err != nil {
-			r.t.Error(err)
-		}
-		names = nil
-		for _, e := range l.Entries {
-			names = append(names, e.Path)
-		}
+		names = r.listAll(origin.ListRequest{Prefix: table + "/_delta_log/", Delimiter: "/", MaxKeys: 1000})
 		r.want(table+"/_delta_log/00000000000000000003.json", []byte("commit"), 0, -1, 0)
 	}
 	return names
+}
+
+// listAll lists to the end, page by page.
+func (r *rig) listAll(req origin.ListRequest) (names []string) {
+	r.t.Helper()
+	for {
+		l, err := r.List(r.t.Context(), "lake", req)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		for _, e := range l.Entries {
+			names = append(names, e.Path)
+		}
+		if req.Token = l.NextToken; l.NextToken == "" {
+			return names
+		}
+	}
 }
 
 func deltaTable(store *mem.Origin, table string) {
@@ -100,33 +111,6 @@ func TestAtZeroEachQuestionIsAsked(t *testing.T) {
 	r.calls()
 	r.prestoAsks("t")
 	r.wantCalls("at 0", "list:15 stat:15")
-}
-
-// A folder that does not fit into one page is not listed again and again for the sake of questions that a page does not answer.
-func TestALargeFolderIsAskedAsClientsAsk(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 1, aSecond)
-		for i := range 1500 {
-			r.store.Put(fmt.Sprintf("t/_delta_log/%020d.json", i), []byte("commit"))
-		}
-		const next = "t/_delta_log/00000000000000001500.json"
-		for i := range 3 {
-			if _, err := r.Stat(t.Context(), "lake", next); !errors.Is(err, origin.ErrNotFound) {
-				t.Error(err)
-			}
-			r.wantCalls("the next commit", []string{"stat:1", "list:1 stat:1", "stat:1"}[i]) // unknown; the folder is tried; it is known to be large
-			<-time.After(2 * time.Second)
-		}
-		// Of what a page has not, it says nothing.
-		all := origin.ListRequest{Prefix: "t/_delta_log/", Delimiter: "/", MaxKeys: 1000}
-		if _, err := r.List(t.Context(), "lake", all); err != nil {
-			t.Error(err)
-		}
-		all.StartAfter = "t/_delta_log/00000000000000000990.json"
-		if l, err := r.List(t.Context(), "lake", all); err != nil || len(l.Entries) != 509 {
-			t.Errorf("%d of 509 names after the 990th, %v", len(l.Entries), err)
-		}
-	})
 }
 
 // What was written through a door, or said to have been, is seen at once, whatever listing knew better.
@@ -191,33 +175,47 @@ type asker struct {
 	seed   uint64
 	rng    *rand.Rand
 	states []state
+	names  []string
+	alone  int // questions that the origin was not asked for
 }
 
-// Random questions in random order, with writes of others between them: every answer is the store's at some time of the last second.
+// Random questions in random order, with writes of others between them: every answer is the store's at some time of the last second, be the folders of one page or of
+// several.
 func TestRandomQuestionsAreAnsweredFromTheLastSecond(t *testing.T) {
-	seed := rand.Uint64()
-	synctest.Test(t, func(t *testing.T) {
-		a := &asker{rig: newRig(t, seed, aSecond), seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), states: []state{{time.Now(), map[string]string{}}}}
-		for range 3000 {
-			switch a.rng.IntN(8) {
-			case 0, 1:
-				a.write()
-			case 2:
-				<-time.After(time.Duration(a.rng.IntN(1200)) * time.Millisecond)
-			case 3, 4:
-				a.stat()
-			default:
-				a.page()
-			}
-		}
-	})
+	for keys, names := range map[int]string{1000: "a b _delta_log c", 3: "a b _delta_log c d e f g h k"} {
+		t.Run(fmt.Sprint(keys), func(t *testing.T) {
+			seed := origintest.Seed(t)
+			synctest.Test(t, func(t *testing.T) {
+				a := &asker{rig: newRig(t, seed, aSecond, func(o *sidecar.Options, _ *cache.Options) {
+					o.Mounts = map[string]origin.Origin{"lake": capped{o.Mounts["lake"], keys}}
+				}), seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), states: []state{{time.Now(), map[string]string{}}}, names: strings.Fields(names)}
+				for range 3000 {
+					switch a.rng.IntN(9) {
+					case 0, 1:
+						a.write()
+					case 2:
+						<-time.After(time.Duration(a.rng.IntN(1200)) * time.Millisecond)
+					case 3, 4:
+						a.stat()
+					case 5:
+						a.folder()
+					default:
+						a.page()
+					}
+				}
+				if a.alone < 300 {
+					t.Errorf("seed %d: only %d questions were answered without the origin", seed, a.alone)
+				}
+			})
+		})
+	}
 }
 
 // path is a random one of few, some of which are folders by their names.
 func (a *asker) path() string {
 	var p []string
 	for range 1 + a.rng.IntN(3) {
-		p = append(p, []string{"a", "b", "_delta_log", "c"}[a.rng.IntN(4)])
+		p = append(p, a.names[a.rng.IntN(len(a.names))])
 	}
 	return strings.Join(p, "/") + []string{"", "", "", "/"}[a.rng.IntN(4)]
 }
@@ -254,8 +252,31 @@ func (a *asker) write() {
 		a.t.Fatal(err)
 	}
 	obj, err := a.Stat(a.t.Context(), "lake", p)
-	if want, is := files[p]; is && (err != nil || string(obj.Version) != want) || !is && !errors.Is(err, origin.ErrNotFound) {
+	want, is := files[p]
+	if is && (err != nil || string(obj.Version) != want) || !is && !errors.Is(err, origin.ErrNotFound) {
 		a.t.Errorf("seed %d: %s after its fence: %v, %v, want %q", a.seed, p, obj.Version, err, want)
+	}
+	if names := a.listAll(origin.ListRequest{Prefix: p[:strings.LastIndexByte(p, '/')+1], Delimiter: "/", MaxKeys: []int{1000, 3, 2}[a.rng.IntN(3)]}); slices.Contains(names, p) != is {
+		a.t.Errorf("seed %d: %s after its fence: listed %t, want %t", a.seed, p, !is, is)
+	}
+}
+
+// folder lists a folder to its end, as clients do, each page of which is a page of the last second, and asks for what is in it and what is not.
+func (a *asker) folder() {
+	p := a.path()
+	req := origin.ListRequest{Prefix: p[:strings.LastIndexByte(p, '/')+1], Delimiter: "/", MaxKeys: []int{1000, 3}[a.rng.IntN(2)]}
+	for same := req; ; {
+		l := a.compare(req, same)
+		if l.NextToken == "" {
+			break
+		}
+		req.Token = l.NextToken
+		if same.StartAfter = last(l); strings.HasSuffix(same.StartAfter, "/") && len(l.CommonPrefixes) > 0 {
+			same.StartAfter += "\U0010FFFF"
+		}
+	}
+	for range 3 {
+		a.stat()
 	}
 }
 
@@ -292,9 +313,18 @@ func (a *asker) page() {
 
 // compare asks for a page, which is to be what a store answers to the same question without a token.
 func (a *asker) compare(req, same origin.ListRequest) origin.Listing {
+	a.origin.Forget()
 	l, err := a.List(a.t.Context(), "lake", req)
 	if err != nil {
 		a.t.Fatal(err)
+	}
+	n := len(l.Entries) + len(l.CommonPrefixes)
+	more := l.NextToken != "" && n > 0
+	if more {
+		same.MaxKeys = n // a page may be shorter than what was asked for, and what follows it be gone by now
+	}
+	if len(a.origin.Calls("")) == 0 {
+		a.alone++
 	}
 	a.possible(fmt.Sprintf("%+v: %s", req, spell(l)), func(files map[string]string) bool {
 		store := mem.New("lake")
@@ -302,6 +332,9 @@ func (a *asker) compare(req, same origin.ListRequest) origin.Listing {
 			store.Put(p, nil)
 		}
 		want, err := store.List(context.Background(), same)
+		if more {
+			want.NextToken = l.NextToken
+		}
 		return err == nil && spell(want) == spell(l)
 	})
 	return l

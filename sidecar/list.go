@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,21 +18,46 @@ func (s *Sidecar) List(ctx context.Context, mount string, req origin.ListRequest
 	if err != nil {
 		return origin.Listing{}, err
 	}
+	goesOn := req.Token != ""
 	req = resume(req)
 	maxAge := s.rules().MaxAge(mount, req.Prefix, freshness.Listing)
-	if l, ok := s.listWhole(ctx, m, req, maxAge); ok {
+	l, ok := s.listWhole(ctx, m, req, maxAge)
+	if ok {
 		s.metrics.listed(false)
-		return l, nil
+	} else {
+		a, asked, err := s.list(ctx, m, req, maxAge)
+		s.metrics.listed(asked)
+		if l = dropPast(req, a.Value); err == nil && req.Folded && len(l.Entries)+len(l.CommonPrefixes) == 0 && l.NextToken != "" {
+			next := req // nothing is left of it
+			next.Token = l.NextToken
+			a, asked, err = s.list(ctx, m, next, maxAge)
+			s.metrics.listed(asked)
+			l = dropPast(req, a.Value)
+		}
+		if err != nil {
+			return origin.Listing{}, err
+		}
 	}
-	a, asked, err := s.list(ctx, m, req, maxAge)
-	s.metrics.listed(asked)
-	return dropPast(req, a.Value), err
+	if maxAge > 0 && goesOn && l.NextToken == "" && isWhole(req) {
+		s.pages.walkedToEnd(m.key(req.Prefix), req)
+	}
+	return l, nil
+}
+
+// isWhole tells whether a page is of a listing of a folder that is as large as pages come.
+func isWhole(req origin.ListRequest) bool {
+	return req.Delimiter == "/" && req.Prefix == folderOfKey(req.Prefix) && (req.MaxKeys <= 0 || req.MaxKeys >= folderKeys)
 }
 
 // list gets one page of an origin's, as origins and other sidecars know pages: of what was listed before, whoever calls it drops what comes again.
 func (s *Sidecar) list(ctx context.Context, m *mounted, req origin.ListRequest, maxAge time.Duration) (freshness.Answer[origin.Listing], bool, error) {
 	req.Folded = false
-	return s.lists.GetDated(ctx, m.listKey(req), func(freshness.Answer[origin.Listing]) time.Duration { return maxAge }, s.presentList(m, req, maxAge))
+	key := m.listKey(req)
+	a, asked, err := s.lists.GetDated(ctx, key, func(freshness.Answer[origin.Listing]) time.Duration { return maxAge }, s.presentList(m, req, maxAge))
+	if err == nil && maxAge > 0 {
+		s.pages.add(m.key(folderOfKey(req.Prefix)), key, req, a, s.lists.Peek)
+	}
+	return a, asked, err
 }
 
 func (s *Sidecar) confirmAll(m *mounted, l origin.Listing, sent time.Time) {
@@ -52,4 +78,14 @@ func (m *mounted) listKey(r origin.ListRequest) string {
 func prefixOf(listKey string) string {
 	prefix, _, _ := strings.Cut(listKey, "\x00")
 	return prefix
+}
+
+// keysOf is how many names a page may have; what listKey says of an origin's own number is taken to be folderKeys.
+func keysOf(listKey string) int {
+	_, rest, _ := strings.Cut(listKey, "\x00")
+	keys, _, _ := strings.Cut(rest, " ")
+	if n, err := strconv.Atoi(keys); err == nil && n > 0 {
+		return n
+	}
+	return folderKeys
 }

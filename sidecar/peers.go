@@ -271,6 +271,9 @@ func (s *Sidecar) Hear(at Place, told []Told) {
 func (s *Sidecar) HearListing(at Place, req origin.ListRequest, a freshness.Answer[origin.Listing]) {
 	if m := s.at(at); m != nil && s.rules().MaxAge(m.name, req.Prefix, freshness.Listing) > 0 {
 		s.lists.Hear(m.listKey(req), a)
+		if kept, ok := s.lists.Peek(m.listKey(req)); ok {
+			s.pages.add(m.key(folderOfKey(req.Prefix)), m.listKey(req), req, kept, s.lists.Peek)
+		}
 		s.confirmAll(m, a.Value, a.Sent)
 	}
 }

@@ -156,9 +156,9 @@ func (r *reading) serve(ctx context.Context, obj *origin.Object, off, n int64, f
 		}
 		first = run
 	}
-	r.s.ahead.served(r.mount, r.origin, obj, off, n)
+	told := r.s.ahead.served(r.mount, r.origin, obj, off, n)
 	head := first.slice(off, n)
-	b := &stream{ctx: ctx, r: r, obj: obj, run: first, head: head, off: off + int64(len(head)), left: n - int64(len(head))}
+	b := &stream{ctx: ctx, r: r, told: told, obj: obj, run: first, head: head, off: off + int64(len(head)), left: n - int64(len(head))}
 	r.s.metrics.served(first.source(), int64(len(head)))
 	r.s.metrics.requested.Add(float64(n))
 	if len(head) == 0 {

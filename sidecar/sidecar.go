@@ -129,6 +129,7 @@ type Sidecar struct {
 	opts    Options
 	objects *freshness.Book[origin.Object]
 	lists   *freshness.Book[origin.Listing]
+	pages   *pageIndex // of lists
 	layouts *layouts
 	hot     *hotFiles
 	runs    *freshness.Book[struct{}] // first reads of objects whose version is known but whose layout is not
@@ -165,6 +166,7 @@ func New(opts Options) (*Sidecar, error) {
 	s.budget = semaphore.NewWeighted(opts.RunMemory)
 	s.lists = freshness.NewBook(freshness.Options[origin.Listing]{
 		Limit: opts.MetadataMemory / 4, Weigh: weighListing, Keep: keep})
+	s.pages = newPageIndex()
 	policy, err := prefetch.NewPolicy(opts.Prefetch)
 	if err != nil {
 		return nil, fmt.Errorf("sidecar: %w", err)

@@ -22,6 +22,7 @@ type stream struct {
 	pages   *cache.Reader
 	through *through
 	closed  bool
+	told    *aheadFile // of which more can be found when all was read; nil: of none
 }
 
 // more opens what comes next: pages as far as the object is settled, the rest of it at the origin.
@@ -123,6 +124,9 @@ func (b *stream) Close() error {
 	if !b.closed {
 		b.closed = true
 		b.r.s.ahead.passed(b.r.mount, b.r.origin, b.obj)
+		if b.told != nil {
+			b.r.s.ahead.find(b.told)
+		}
 	}
 	b.run.release()
 	b.run, b.head, b.left = nil, nil, 0

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/alio-lake/alio/origin"
+	"github.com/alio-lake/alio/sidecar/freshness"
 )
 
 // Store is what stands behind a path, as far as a door has to know it for what cannot be answered from the cache.
@@ -113,7 +114,9 @@ func (s *Sidecar) fence(m *mounted, path string) {
 	full := m.key(path)
 	durable := s.objects.Fence(full)
 	s.ahead.changed(m, path)
-	s.lists.FenceAll(func(key string) bool { return strings.HasPrefix(full, prefixOf(key)) })
+	s.lists.FenceSome(func(key string, kept *freshness.Answer[origin.Listing]) bool {
+		return strings.HasPrefix(full, prefixOf(key)) && !endsBefore(key, kept, path)
+	})
 	s.metrics.fences.Inc()
 	durable()
 }

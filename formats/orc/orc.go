@@ -115,12 +115,7 @@ func (ps *Postscript) messages(footer []byte, field protowire.Number, visit func
 	if err != nil {
 		return err
 	}
-	return fields(b, func(id protowire.Number, _ int64, b []byte) error {
-		if id != field || b == nil {
-			return nil
-		}
-		return visit(b)
-	})
+	return eachMessage(b, field, visit)
 }
 
 // Stream is a run of bytes of one column in a stripe. Streams follow each other from the stripe's start.

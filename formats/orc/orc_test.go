@@ -92,6 +92,13 @@ func describe(file []byte) (out []string, err error) {
 	if before := ps.Before(); before < ps.Footer || before > end {
 		return nil, faults.Corrupt("%d bytes before a postscript at %d", before, end)
 	}
+	columns := 0
+	if err := ps.ReadColumnNames(file[start:end], func(int, uint64) { columns++ }); err != nil {
+		return nil, err
+	}
+	if columns > orc.MaxColumns {
+		return nil, fmt.Errorf("%d columns", columns)
+	}
 	return out, ps.ReadFooter(file[start:end], func(s orc.Stripe) error {
 		out = append(out, fmt.Sprintf("stripe %d: index %d data %d footer %d", s.Offset, s.Index, s.Data, s.Footer))
 		at, data := s.Offset, s.Offset+s.Index+s.Data
@@ -145,6 +152,9 @@ func FuzzFile(f *testing.F) {
 			}
 			n := 0
 			err := ps.ReadStripeFooter(file, func(orc.Stream) error { n++; return nil })
+			if err == nil {
+				err = ps.ReadColumnNames(file, func(int, uint64) {})
+			}
 			if err != nil && !errors.Is(err, faults.ErrCorrupt) && !errors.Is(err, faults.ErrTooLarge) {
 				t.Errorf("an error of no kind: %v", err)
 			}

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +13,12 @@ import (
 // checksumMode is a header, and a parameter of presigned URLs.
 const checksumMode = "X-Amz-Checksum-Mode"
 
+// apiVersion is a header that the C++ SDK sends with every request, pyarrow's among them, and theVersion the only one that S3's API has.
+const (
+	apiVersion = "X-Amz-Api-Version"
+	theVersion = "2006-03-01"
+)
+
 // hitHeaders are the request headers that the hit path understands or may ignore, by canonical name.
 var hitHeaders = map[string]bool{
 	// Served here.
@@ -20,6 +27,7 @@ var hitHeaders = map[string]bool{
 	// legal answer to ENABLED (S3 itself leaves them out of ranges), and clients then skip that check of theirs: aws-sdk-go-v2 and
 	// the Java, Python and C++ SDKs send this header by default since January 2025, so forwarding it would be the end of the cache.
 	checksumMode: true,
+	apiVersion:   true,
 	// The signature.
 	"Authorization": true, "Date": true, "X-Amz-Date": true, "X-Amz-Content-Sha256": true, "X-Amz-Security-Token": true,
 	// "append-md5" of older Java SDKs: an offer to accept a trailer, which S3 may decline.
@@ -46,6 +54,9 @@ func headersAllowHit(h http.Header) bool {
 			return false
 		}
 		if name == checksumMode && (len(values) != 1 || !strings.EqualFold(values[0], "ENABLED")) {
+			return false
+		}
+		if name == apiVersion && slices.ContainsFunc(values, func(v string) bool { return v != theVersion }) {
 			return false
 		}
 	}

@@ -171,6 +171,9 @@ func (g *diffGen) request() (raw []byte, method string, closing bool) {
 	if g.r.IntN(2) == 0 {
 		add("X-Amz-Checksum-Mode", pick(g.r, "ENABLED", "ENABLED", "ENABLED", "enabled", "OFF"))
 	}
+	if g.r.IntN(4) == 0 {
+		add("X-Amz-Api-Version", pick(g.r, "2006-03-01", "2006-03-01", "2006-03-01", "2030-01-01"))
+	}
 	if g.odd() {
 		add(pick(g.r, "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Cache-Control", "X-Unheard-Of", "X-Amz-Expected-Bucket-Owner", "Via", "Te", "Origin", strings.Repeat("X", 70)),
 			pick(g.r, "*", "Thu, 29 Feb 2024 12:34:56 GMT", "Thu, 29 Feb 2024 12:34:57 GMT", "ü", pick(g.r, g.etags...)))

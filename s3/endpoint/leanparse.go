@@ -37,6 +37,7 @@ const (
 	roleRange
 	roleIfMatch
 	roleChecksumMode
+	roleAPIVersion
 	roleAuthorization
 	roleDate
 	rolePayloadHash
@@ -52,7 +53,7 @@ var leanRoles = func() map[string]headerRole {
 	for name, role := range map[string]headerRole{
 		"Host": roleHost, "Connection": roleConnection, "Content-Length": roleContentLength, "Transfer-Encoding": roleTransferEncoding,
 		"Range": roleRange, "If-Match": roleIfMatch, "If-None-Match": roleGeneral, "If-Modified-Since": roleGeneral, "If-Unmodified-Since": roleGeneral,
-		"Expect": roleGeneral, checksumMode: roleChecksumMode, "Authorization": roleAuthorization, "X-Amz-Date": roleDate,
+		"Expect": roleGeneral, checksumMode: roleChecksumMode, apiVersion: roleAPIVersion, "Authorization": roleAuthorization, "X-Amz-Date": roleDate,
 		"X-Amz-Content-Sha256": rolePayloadHash,
 	} {
 		roles[name] = role
@@ -236,6 +237,8 @@ func (q *leanRequest) take(role headerRole, value string) bool {
 	case roleChecksumMode:
 		q.checksums = true
 		q.plain = q.plain && strings.EqualFold(value, "ENABLED")
+	case roleAPIVersion:
+		q.plain = q.plain && value == theVersion
 	case roleAuthorization:
 		q.authorization = value
 	case roleDate:

@@ -57,6 +57,7 @@ func TestAllowList(t *testing.T) {
 		{"/lake/k?response-content-type=a", nil, true}, {"/lake/k?acl", nil, true}, {"/lake/k?tagging", nil, true}, {"/lake/k?attributes", nil, true}, {"/lake/k?unheard-of", nil, true},
 		{"/lake/k", []string{"Traceparent", "00-1-2-01", "Amz-Sdk-Invocation-Id", "1", "Amz-Sdk-Request", "a", "User-Agent", "x", "Accept", "*/*", "X-B3-Traceid", "1"}, false},
 		{"/lake/k", []string{"X-Amz-Checksum-Mode", "enabled"}, false}, {"/lake/k", []string{"X-Amz-Checksum-Mode", "OTHER"}, true},
+		{"/lake/k", []string{"X-Amz-Api-Version", "2006-03-01"}, false}, {"/lake/k", []string{"X-Amz-Api-Version", "2030-01-01"}, true},
 		{"/lake/k", []string{"X-Amz-Server-Side-Encryption-Customer-Algorithm", "AES256"}, true}, {"/lake/k", []string{"X-Amz-Expected-Bucket-Owner", "1"}, true},
 		{"/lake/k", []string{"X-Amz-Request-Payer", "requester"}, true}, {"/lake/k", []string{"If-Range", `"e"`}, true}, {"/lake/k", []string{"Cache-Control", "no-cache"}, true},
 		{"/lake/k", []string{"Origin", "http://a"}, true}, {"/lake/k", []string{"X-Unheard-Of", "1"}, true},

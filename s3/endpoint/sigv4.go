@@ -182,7 +182,7 @@ func appendFolded(b []byte, v string) []byte {
 var canonicalNames = map[string]string{
 	"x-amz-date": "X-Amz-Date", "x-amz-content-sha256": "X-Amz-Content-Sha256", "x-amz-security-token": "X-Amz-Security-Token",
 	"x-amz-checksum-mode": "X-Amz-Checksum-Mode", "amz-sdk-invocation-id": "Amz-Sdk-Invocation-Id", "amz-sdk-request": "Amz-Sdk-Request",
-	"range": "Range", "accept-encoding": "Accept-Encoding", "user-agent": "User-Agent", "if-match": "If-Match",
+	"x-amz-api-version": apiVersion, "range": "Range", "accept-encoding": "Accept-Encoding", "user-agent": "User-Agent", "if-match": "If-Match",
 }
 
 func canonicalName(lower string) string {

@@ -433,6 +433,24 @@ func (b *Book[T]) fenceAllLocked(match func(key string) bool) {
 	}
 }
 
+// FenceSome is FenceAll for a match that is told what is kept of a key: nil where it is being asked for, of which nothing is known yet.
+func (b *Book[T]) FenceSome(match func(key string, kept *Answer[T]) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fences.raiseAll(time.Now())
+	for key, c := range b.mu.calls {
+		if match(key, nil) {
+			c.fenced = true
+			delete(b.mu.calls, key)
+		}
+	}
+	for key, el := range b.mu.entries {
+		if match(key, el.Value.(*entry[T]).answer.Load()) {
+			b.removeLocked(el)
+		}
+	}
+}
+
 // FenceBelow raises a fence on every key that begins with prefix, known or not: besides what FenceAll does, no answer that was sent for
 // until now is recorded by Confirm any more, whatever its key. That costs requests, never a stale answer.
 func (b *Book[T]) FenceBelow(prefix string) (durable func()) {

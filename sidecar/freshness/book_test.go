@@ -271,6 +271,33 @@ func TestFenceAllAndLimit(t *testing.T) {
 	}
 }
 
+// FenceSome takes what it is told to of what is kept, and of what is being asked for; whose answer is then for those who came before it, and is not kept.
+func TestFenceSome(t *testing.T) {
+	b := newBook(9)
+	for i := range 3 {
+		b.Confirm(fmt.Sprint("k", i), i, time.Now())
+	}
+	asked, answer, got := make(chan struct{}), make(chan int), make(chan int)
+	go func() {
+		a, _, _ := b.Get(context.Background(), "flying", func(Answer[int]) time.Duration { return Forever }, func(context.Context) (int, error) {
+			close(asked)
+			return <-answer, nil
+		})
+		got <- a.Value
+	}()
+	<-asked
+	b.FenceSome(func(key string, kept *Answer[int]) bool { return kept == nil || kept.Value == 1 })
+	answer <- 7
+	if n := <-got; n != 7 {
+		t.Errorf("who waited got %d", n)
+	}
+	for key, want := range map[string]bool{"k0": true, "k1": false, "k2": true, "flying": false} {
+		if _, ok := b.Peek(key); ok != want {
+			t.Errorf("%s is kept: %t, want %t", key, ok, want)
+		}
+	}
+}
+
 // A register that is written through fences and behind the book's back, read by many with random max_age: no reader ever gets a value that
 // had been replaced longer than max_age before he came, and none from before a fence that was down when he came.
 func TestRandomReadersNeverSeeAnAnswerOlderThanMaxAge(t *testing.T) {

@@ -59,6 +59,9 @@ type File struct {
 	size    int64
 	opened  time.Time
 	ranges  []formats.Extent // read by readers: in order, without overlap
+	pages   []formats.Extent // in which that came: the same
+	wanted  []formats.Extent // what Wanted has told: in order, without overlap
+	at      int64            // where the last read began that was not of the file's end
 	columns *formats.Columns
 	weight  int64
 }
@@ -84,6 +87,9 @@ func (l *Learner) Read(root, id string, size, off, n int64) (f *File, look bool)
 	t := l.tableLocked(root)
 	for _, f := range t.files {
 		if f.id == id {
+			if off+n < size {
+				f.at = off
+			}
 			l.noteLocked(f, off, off+n)
 			return f, f.columns == nil && off+n == size
 		}
@@ -118,25 +124,30 @@ func (l *Learner) noteLocked(f *File, start, end int64) {
 	if f.table == nil || start >= end {
 		return
 	}
-	i := 0
-	for i < len(f.ranges) && f.ranges[i].End < start {
-		i++
-	}
-	j := i
-	for ; j < len(f.ranges) && f.ranges[j].Start <= end; j++ {
-		start, end = min(start, f.ranges[j].Start), max(end, f.ranges[j].End)
-	}
-	if i == j && len(f.ranges) == maxRanges {
-		return
-	}
-	kept := append([]formats.Extent{{Start: start, End: end}}, f.ranges[j:]...)
-	f.ranges = append(f.ranges[:i], kept...)
+	f.ranges = with(f.ranges, start, end)
 	l.weighLocked(f)
 	l.trimLocked(f)
 }
 
+// with adds a range to some, unless there are too many.
+func with(ranges []formats.Extent, start, end int64) []formats.Extent {
+	i := 0
+	for i < len(ranges) && ranges[i].End < start {
+		i++
+	}
+	j := i
+	for ; j < len(ranges) && ranges[j].Start <= end; j++ {
+		start, end = min(start, ranges[j].Start), max(end, ranges[j].End)
+	}
+	if i == j && len(ranges) == maxRanges {
+		return ranges
+	}
+	kept := append([]formats.Extent{{Start: start, End: end}}, ranges[j:]...)
+	return append(ranges[:i], kept...)
+}
+
 func (l *Learner) weighLocked(f *File) {
-	n := int64(fileBytes + len(f.id) + rangeBytes*cap(f.ranges))
+	n := int64(fileBytes + len(f.id) + rangeBytes*(cap(f.ranges)+cap(f.pages)+cap(f.wanted)))
 	if f.columns != nil {
 		n += int64(f.columns.MemoryBytes())
 	}
@@ -153,7 +164,7 @@ func (l *Learner) dropLocked(f *File) {
 		}
 	}
 	l.mu.bytes -= f.weight
-	f.table, f.columns, f.ranges, f.weight = nil, nil, nil, 0
+	f.table, f.columns, f.ranges, f.pages, f.wanted, f.weight = nil, nil, nil, nil, nil, 0
 }
 
 // trimLocked drops what is over the limits: of the table used least recently the oldest file, then the table. keep (may be nil) stays.
@@ -182,6 +193,19 @@ func (f *File) Note(start, end int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.noteLocked(f, start, end)
+}
+
+// Came notes that bytes [start, end) of the file have come with what a reader has read.
+func (f *File) Came(start, end int64) {
+	l := f.learner
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f.table == nil || start >= end {
+		return
+	}
+	f.pages = with(f.pages, start, end)
+	l.weighLocked(f)
+	l.trimLocked(f)
 }
 
 // Found tells where the file's columns lie. A file whose columns take more than an eighth of the limit is forgotten.
@@ -216,12 +240,58 @@ func (l *Learner) seenLocked(t *table, but *File) []*File {
 	return out
 }
 
+// Columns is where the file's columns lie, as far as it was Found; nil: that is not known.
+func (f *File) Columns() *formats.Columns {
+	f.learner.mu.Lock()
+	defer f.learner.mu.Unlock()
+	return f.columns
+}
+
+// Tells reports whether who has read bytes [start, end) of the file may know more of its columns than is known here.
+func (f *File) Tells(start, end int64) bool {
+	c := f.Columns()
+	return c != nil && c.Tells(start, end)
+}
+
 // Wanted tells what of the file its readers are likely to read: the columns of which the readers of three in four of the table's last files read at least half.
 // nil: nothing is known, or what was fetched before was of little use.
 func (f *File) Wanted() []formats.Extent {
 	l := f.learner
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	out := f.columnsLocked()
+	for _, e := range out {
+		f.wanted = with(f.wanted, e.Start, e.End)
+	}
+	if f.table != nil {
+		l.weighLocked(f)
+		l.trimLocked(f)
+	}
+	return out
+}
+
+// Footers tells what is to be read to know more of the columns that are wanted: the footers of up to n stripes of an ORC file, those that its reader comes to next.
+func (f *File) Footers(n int) []formats.Extent {
+	l := f.learner
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f.columns == nil || len(f.votesLocked()) == 0 {
+		return nil
+	}
+	return f.columns.Footers(f.at, n)
+}
+
+func (f *File) columnsLocked() []formats.Extent {
+	votes := f.votesLocked()
+	if len(votes) == 0 {
+		return nil
+	}
+	return f.columns.Extents(func(name uint64) bool { return votes[name] })
+}
+
+// votesLocked are the columns that are wanted of the table's next files.
+func (f *File) votesLocked() map[uint64]bool {
+	l := f.learner
 	if f.table == nil || f.columns == nil || !f.table.record.trusted(l.now()) {
 		return nil
 	}
@@ -229,15 +299,17 @@ func (f *File) Wanted() []formats.Extent {
 	if len(seen) < learnLeast {
 		return nil
 	}
-	votes := map[uint64]int{}
+	votes, out := map[uint64]int{}, map[uint64]bool{}
 	for _, other := range seen {
-		for name, share := range other.columns.Shares(other.ranges) {
+		for name, share := range other.columns.Shares(other.ranges, other.pages) {
 			if share >= 0.5 {
-				votes[name]++
+				if votes[name]++; 4*votes[name] >= 3*len(seen) {
+					out[name] = true
+				}
 			}
 		}
 	}
-	return f.columns.Extents(func(name uint64) bool { return 4*votes[name] >= 3*len(seen) })
+	return out
 }
 
 // Tail tells how many bytes of the end of a table's next file its readers are likely to read, where that is more than least: those that lately read indexes
@@ -287,8 +359,11 @@ func (f *File) judge(start, end int64, used bool) {
 		return
 	}
 	f.table.record.judge(end-start, used)
-	if used {
-		l.noteLocked(f, start, end)
+	if !used {
+		return
+	}
+	for _, e := range f.wanted { // a page may hold other columns as well, of which nobody knows whether they were read
+		l.noteLocked(f, max(start, e.Start), min(end, e.End))
 	}
 }
 
