@@ -46,7 +46,7 @@ placement: ## splits placed by the affinity service in a Trino of one coordinato
 
 .PHONY: commits
 commits: ## 1,000 commits to a Delta table beside readers at two S3 doors, and 50 tables born again (COMMITS=n: another number); not part of CI
-	ALIO_COMMITS=$${COMMITS:-1000} go test -count=1 -timeout 30m -run '^TestTables$$' -v ./itest
+	ALIO_COMMITS=$${COMMITS:-1000} go test -count=1 -timeout 75m -run '^TestTables$$' -v ./itest
 
 .PHONY: counts
 counts: ## what Trino asks the store over warm Delta, Iceberg and Hudi tables, straight, by the bridge and by the S3 door, and 20 commits that it reads; not part of CI
