@@ -15,6 +15,7 @@ import io.trino.filesystem.TrinoInputFile;
 import io.trino.filesystem.TrinoInputStream;
 import io.trino.filesystem.cache.TrinoFileSystemCache;
 import jakarta.annotation.PreDestroy;
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.time.Instant;
 import java.util.Collection;
@@ -26,8 +27,8 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * Trino's hook for a cache of reads, answered by the sidecar. What it cannot open is opened by Trino's own file system, whose word is the last on what exists and who may read
- * it. Trino's cache keys are not used: what is read is named by mount, path and, beyond what the sidecar knows, the length and time that Trino holds.
+ * Trino's hook for a cache of reads, answered by the sidecar. What it cannot open is opened by Trino's own file system, whose word is the last on who may read it, and on what
+ * exists too, but where the sidecar's origin has just been asked and nothing is expected to be there ({@link TableFormat#mayBeAbsent}). Trino's cache keys are not used: what is read is named by mount, path and, beyond what the sidecar knows, the length and time that Trino holds.
  */
 public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoCloseable {
     private static final Logger LOG = Logger.get(AlioFileSystemCache.class);
@@ -39,17 +40,20 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
     private final Mounts mounts;
     private final TableFormat format;
     private final boolean fills;
+    private final boolean believesNotFound;
     private final long readWhole; // Trino reads files up to this many bytes whole, at once
     private final Counters counters;
+    private final Folders folders = new Folders();
     private final Map<String, Long> unknownMounts = new ConcurrentHashMap<>(); // and when the sidecar said so, by the monotonic clock
     private final Set<String> otherClocks = ConcurrentHashMap.newKeySet();     // mounts whose times say nothing about Trino's
     private final Map<Unavailable, Rarely> warned = new EnumMap<>(Unavailable.class);
 
-    AlioFileSystemCache(AlioClient client, Mounts mounts, TableFormat format, boolean fills, long readWhole, Counters counters) {
+    AlioFileSystemCache(AlioClient client, Mounts mounts, TableFormat format, boolean fills, boolean believesNotFound, long readWhole, Counters counters) {
         this.client = client;
         this.mounts = mounts;
         this.format = format;
         this.fills = fills;
+        this.believesNotFound = believesNotFound;
         this.readWhole = readWhole;
         this.counters = counters;
         for (Unavailable u : Unavailable.values()) {
@@ -71,7 +75,7 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
         Counters counters = new Counters(catalog);
         counters.register();
         return new AlioFileSystemCache(AlioClient.create(options), Mounts.parse(config.getMounts()), format,
-                config.getFill() == AlioConfig.Fill.CLIENT, readWhole, counters);
+                config.getFill() == AlioConfig.Fill.CLIENT, config.isBelieveNotFound(), readWhole, counters);
     }
 
     @Override
@@ -91,7 +95,7 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
     public long cacheLength(TrinoInputFile file, String key) throws IOException {
         Optional<Mounts.Place> place = fills ? Optional.empty() : place(file.location());
         if (place.isPresent()) {
-            Optional<AlioFile> opened = openThrough(file.location(), place.get(), TableFormat.Known.NOTHING);
+            Optional<AlioFile> opened = openThrough(file.location(), place.get(), TableFormat.Known.NOTHING, true);
             if (opened.isPresent()) {
                 try (AlioFile f = opened.get()) {
                     return f.size();
@@ -108,8 +112,9 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
         }
         TableFormat.Known known = format.known(file, stream);
         EngineReader engine = new EngineReader(file);
-        Reading.Again open = fills ? () -> openToFill(place.get(), known, engine) : () -> openThrough(file.location(), place.get(), known);
-        return open.open().map(opened -> {
+        Optional<AlioFile> first = fills ? openToFill(place.get(), known, engine) : openThrough(file.location(), place.get(), known, true);
+        Reading.Again open = fills ? () -> openToFill(place.get(), known, engine) : () -> openThrough(file.location(), place.get(), known, false);
+        return first.map(opened -> {
             counters.opened.increment();
             return new Reading(opened, engine, open);
         });
@@ -126,8 +131,13 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
         return place;
     }
 
-    /** Opens a file that the sidecar reads; empty, and counted, if it cannot. */
-    private Optional<AlioFile> openThrough(Location location, Mounts.Place place, TableFormat.Known known) {
+    /**
+     * Opens a file that the sidecar reads; empty, and counted, if it cannot.
+     *
+     * @param first whether Trino has nothing of the file yet
+     * @throws FileNotFoundException as Trino's own file systems do: it is not there, and Trino need not ask again
+     */
+    private Optional<AlioFile> openThrough(Location location, Mounts.Place place, TableFormat.Known known, boolean first) throws FileNotFoundException {
         Long unknown = unknownMounts.get(place.mount());
         if (unknown != null && System.nanoTime() - unknown < MOUNT_UNKNOWN_NANOS) {
             counters.bypassed.increment();
@@ -138,9 +148,17 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
         if (isBehind(opened, place, known)) {
             opened = askAgain(opened, place, known, hints);
         }
+        boolean mayBeAbsent = believesNotFound && first && known.equals(TableFormat.Known.NOTHING) && format.mayBeAbsent(location);
         if (!opened.isAvailable()) {
+            if (mayBeAbsent && opened.isAbsent() && folders.have(place)) {
+                counters.absent.increment();
+                throw new FileNotFoundException(location.toString());
+            }
             bypass(location, place, opened);
             return Optional.empty();
+        }
+        if (mayBeAbsent) {
+            folders.found(place);
         }
         return Optional.of(opened.file());
     }

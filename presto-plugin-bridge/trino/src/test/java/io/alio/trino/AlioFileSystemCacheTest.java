@@ -30,7 +30,7 @@ class AlioFileSystemCacheTest {
     private final Counters counters = new Counters("test");
 
     private AlioFileSystemCache cache(TableFormat format, boolean fills) {
-        return new AlioFileSystemCache(client, Mounts.parse(List.of()), format, fills, 0, counters);
+        return new AlioFileSystemCache(client, Mounts.parse(List.of()), format, fills, true, 0, counters);
     }
 
     /** A file in memory that counts what it is asked. */
@@ -185,6 +185,35 @@ class AlioFileSystemCacheTest {
         assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.DELTA_LAKE.known(file, false));
         assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.HUDI.known(file, false));
         assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.ICEBERG.known(file, false));
+    }
+
+    /** Only where a connector looks whether a file is there is the sidecar's word enough that it is not. */
+    @Test
+    void whatMayBeAbsent() {
+        Location commit = Location.of("s3://lake/t/_delta_log/00000000000000000007.json");
+        for (TableFormat f : TableFormat.values()) {
+            assertEquals(f == TableFormat.DELTA_LAKE, f.mayBeAbsent(commit), f.toString());
+            assertFalse(f.mayBeAbsent(LOCATION), f.toString());
+        }
+        assertFalse(TableFormat.DELTA_LAKE.mayBeAbsent(Location.of("s3://lake/t/_change_data/cdc-1.parquet")));
+    }
+
+    @Test
+    void foldersThatTheSidecarKnows() {
+        Mounts mounts = Mounts.parse(List.of("hdfs://ns/warehouse=lake", "s3://other=lake"));
+        Folders folders = new Folders();
+        Mounts.Place next = mounts.place(Location.of("hdfs://ns/warehouse/t/_delta_log/2.json")).orElseThrow();
+        assertFalse(folders.have(next));
+        for (String file : List.of("hdfs://ns/warehouse/t/1.json", "hdfs://ns/warehouse/t/_delta_log/_sidecars/1.json", "s3://b/t/_delta_log/1.json")) {
+            folders.found(mounts.place(Location.of(file)).orElseThrow());
+            assertFalse(folders.have(next), file);
+        }
+        folders.found(mounts.place(Location.of("hdfs://ns/warehouse/t/_delta_log/1.json")).orElseThrow());
+        assertTrue(folders.have(next));
+        for (int i = 0; i < 20_000; i++) {
+            folders.found(mounts.place(Location.of("s3://other/t" + i + "/1.json")).orElseThrow());
+        }
+        assertFalse(folders.have(next), "folders without a bound");
     }
 
     @Test
