@@ -2,6 +2,7 @@ package itest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/alio-lake/alio/itest/harness"
@@ -75,5 +76,15 @@ func (s *prestoStage) hudi(ctx context.Context, t *testing.T) {
 		need(t, err)
 		need(t, harness.EnterHudiTable(s.meta, "here/hudi", scheme+"_second/"+made.name, scheme+"://"+s.store.Bucket+"/second/"+made.name))
 		s.counted(ctx, t, text, catalog, scheme+"_second", want, 4) // whether .hoodie is a file, and listings of it and of two partitions
+	}
+}
+
+// orc is sameRows for ORC tables that Presto has written.
+func (s *prestoStage) orc(ctx context.Context, t *testing.T) {
+	for _, made := range orcTables {
+		_, err := s.presto.Query(ctx, fmt.Sprintf("CREATE TABLE stock.here.%s WITH (format = 'ORC') AS SELECT s.* FROM tpcds.tiny.store_sales s CROSS JOIN (VALUES %s) v (n)", made.name, made.copies))
+		need(t, err)
+		s.copyTables(ctx, t, made.name, made.name)
+		t.Run(made.name, func(t *testing.T) { s.sameRows(ctx, t, made.name, orcText(made.name)) })
 	}
 }
