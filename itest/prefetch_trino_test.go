@@ -192,9 +192,7 @@ func (s *prefetchTrino) copyTable(ctx context.Context, t *testing.T, format, tab
 			table, s.s3.Bucket, table))
 		return
 	}
-	for _, key := range s.keys(ctx, t, "made/delta/") {
-		s.copyObject(ctx, t, key, "tables/"+table+"/"+strings.TrimPrefix(key, "made/delta/"))
-	}
+	copyBelow(ctx, t, s.s3, "made/delta/", "tables/"+table+"/")
 	s.rows(ctx, t, "writing_delta", fmt.Sprintf("CALL ${database}.system.register_table('${schema}', '%s', 's3://%s/tables/%s')", table, s.s3.Bucket, table))
 }
 

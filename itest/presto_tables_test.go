@@ -40,7 +40,7 @@ func (s *prestoStage) deltaLake(ctx context.Context, t *testing.T) {
 		t.Errorf("the table has 3,700 rows, and Presto counts %v", rows)
 	}
 	// One question whether the table's path is a file, and two listings: of the table's folder and of its log's.
-	s.copyBelow(ctx, t, "delta/t/", "second/delta/")
+	copyBelow(ctx, t, s.store, "delta/t/", "second/delta/")
 	s.counted(ctx, t, text, "delta", "s3a://"+s.store.Bucket+"/second/delta", rows, 3)
 	s.counted(ctx, t, text, "door_delta", "s3n://"+s.store.Bucket+"/second/delta", rows, 3)
 }

@@ -22,7 +22,7 @@ type Located struct {
 	// FreshFor is for how long from now the object may be taken for the present one without asking again: 0 is only for who asked,
 	// freshness.Forever needs no asking.
 	FreshFor time.Duration
-	// Asked is, with an error of kind origin.ErrNotFound, when the origin was asked that said so; zero if it was not the origin itself, or that is not known.
+	// Asked is, with an error of kind origin.ErrNotFound, when the origin was asked that said so, for the file or for a listing of its folder; zero if that is not known.
 	Asked time.Time
 }
 
@@ -54,6 +54,10 @@ func (s *Sidecar) LocateWhole(ctx context.Context, mount, path, etag string, who
 	r := &reading{s: s, mount: mount, origin: o, req: req, key: key, look: true}
 	fresh := s.maxAge(mount, path, etag, false, (*origin.Object).Unfinished)
 	if err := s.absent(ctx, mount, o, path, fresh); err != nil {
+		var l *notListed
+		if errors.As(err, &l) {
+			return Located{Asked: l.asked}, err
+		}
 		return Located{}, err
 	}
 	var mine handover

@@ -23,8 +23,8 @@ enum TableFormat {
         @Override
         Known known(TrinoInputFile file, boolean stream) throws IOException {
             String path = file.location().path();
-            // Deletion vectors are opened without a length, and files of the log have names that a table of the same name would use again.
-            return stream || isLog(path) || !path.endsWith(".parquet") ? Known.NOTHING : Known.writtenOnce(file.length());
+            // Deletion vectors are opened without a length, and files of the log have names that a table of the same name would use again. Trino's own data files have no suffix.
+            return stream || isLog(path) || path.endsWith(".bin") ? Known.NOTHING : Known.writtenOnce(file.length());
         }
 
         /** The next commit, and the pointer to a checkpoint: Trino asks for both to find out whether they are there. */

@@ -35,6 +35,7 @@ class AlioFileSystemCacheTest {
 
     /** A file in memory that counts what it is asked. */
     private static final class Stored implements TrinoInputFile {
+        Location location = LOCATION;
         final byte[] data;
         int inputs;
         int streams;
@@ -94,7 +95,7 @@ class AlioFileSystemCacheTest {
 
         @Override
         public Location location() {
-            return LOCATION;
+            return location;
         }
     }
 
@@ -185,6 +186,14 @@ class AlioFileSystemCacheTest {
         assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.DELTA_LAKE.known(file, false));
         assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.HUDI.known(file, false));
         assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.ICEBERG.known(file, false));
+        file.heads = 0;
+        for (String unknown : List.of("_delta_log/00000000000000000010.checkpoint.parquet", "deletion_vector_5c63d8ae.bin")) {
+            file.location = Location.of("s3://lake/t/" + unknown);
+            assertEquals(TableFormat.Known.NOTHING, TableFormat.DELTA_LAKE.known(file, false), unknown);
+        }
+        assertEquals(0, file.heads);
+        file.location = Location.of("s3://lake/t/20261128_170407_00007_j8feg_80f64e6f-d916-4dc2-901a-6e58fd4dc3f2");
+        assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.DELTA_LAKE.known(file, false), "a file that Trino has written");
     }
 
     /** Only where a connector looks whether a file is there is the sidecar's word enough that it is not. */
