@@ -107,6 +107,7 @@ func (s *prestoStage) mounts() string {
 func (s *prestoStage) catalogs(t *testing.T) map[string]map[string]string {
 	t.Helper()
 	stock := harness.PrestoHiveCatalog(s.meta, s.origin.URL(), s.store.AccessKey, s.store.SecretKey)
+	stock["hive.orc.tiny-stripe-threshold"] = orcWhole
 	all := map[string]map[string]string{"stock": stock}
 	through := func(name, connector string, more map[string]string) {
 		settings := map[string]string{"alio.address": s.socket, "alio.directories": s.alio.CacheDir, "alio.jmx.name": name, "alio.control.ms": prestoControl(),
@@ -141,6 +142,7 @@ func prestoConnector(catalog map[string]string, connector string) map[string]str
 	c["connector.name"] = connector
 	if connector == "delta" || connector == "hudi" {
 		delete(c, "hive.allow-drop-table")
+		delete(c, "hive.orc.tiny-stripe-threshold")
 	}
 	return c
 }

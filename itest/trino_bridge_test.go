@@ -36,7 +36,6 @@ const bridgeFreshness = `freshness:
   rules:
     - {path: "lake/over/text/**", answers: [object], max_age: 2s}
     - {path: "lake/over/now/**", answers: [object], max_age: 0s}
-    - {path: "lake/delta/**/_last_checkpoint", answers: [object], max_age: 0s}
     - {path: "warehouse/grows/**", answers: [object], max_age: 0s}
     - {path: "**", answers: [object], max_age: 1h}
 `
@@ -90,6 +89,7 @@ func (s *bridgeStage) catalogs(t *testing.T, socket string) map[string]map[strin
 	hive := maps.Clone(plain) // Hadoop's libraries, in a class loader for each catalog, take seconds: only where HDFS is read
 	hive["fs.hadoop.enabled"] = "true"
 	hive["hive.allow-register-partition-procedure"] = "true"
+	hive["hive.orc.tiny-stripe-threshold"] = orcWhole
 	hive["hive.config.resources"] = filepath.Join(s.hdfs.ConfDir, "core-site.xml") + "," + filepath.Join(s.hdfs.ConfDir, "hdfs-site.xml")
 	delta := maps.Clone(plain)
 	delta["connector.name"] = "delta_lake"

@@ -41,20 +41,18 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
     private final TableFormat format;
     private final boolean fills;
     private final boolean believesNotFound;
-    private final long readWhole; // Trino reads files up to this many bytes whole, at once
     private final Counters counters;
     private final Folders folders = new Folders();
     private final Map<String, Long> unknownMounts = new ConcurrentHashMap<>(); // and when the sidecar said so, by the monotonic clock
     private final Set<String> otherClocks = ConcurrentHashMap.newKeySet();     // mounts whose times say nothing about Trino's
     private final Map<Unavailable, Rarely> warned = new EnumMap<>(Unavailable.class);
 
-    AlioFileSystemCache(AlioClient client, Mounts mounts, TableFormat format, boolean fills, boolean believesNotFound, long readWhole, Counters counters) {
+    AlioFileSystemCache(AlioClient client, Mounts mounts, TableFormat format, boolean fills, boolean believesNotFound, Counters counters) {
         this.client = client;
         this.mounts = mounts;
         this.format = format;
         this.fills = fills;
         this.believesNotFound = believesNotFound;
-        this.readWhole = readWhole;
         this.counters = counters;
         for (Unavailable u : Unavailable.values()) {
             warned.put(u, new Rarely());
@@ -62,7 +60,7 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
     }
 
     /** The cache of a catalog, with a client of its own, so that each catalog has its own counters. It connects at the first file. */
-    static AlioFileSystemCache create(String catalog, TableFormat format, long readWhole, AlioConfig config) {
+    static AlioFileSystemCache create(String catalog, TableFormat format, AlioConfig config) {
         AlioOptions options = AlioOptions.of(config.getSidecar())
                 .token(config.getToken())
                 .directories(config.getDirectories().toArray(String[]::new))
@@ -75,7 +73,7 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
         Counters counters = new Counters(catalog);
         counters.register();
         return new AlioFileSystemCache(AlioClient.create(options), Mounts.parse(config.getMounts()), format,
-                config.getFill() == AlioConfig.Fill.CLIENT, config.isBelieveNotFound(), readWhole, counters);
+                config.getFill() == AlioConfig.Fill.CLIENT, config.isBelieveNotFound(), counters);
     }
 
     @Override
@@ -95,7 +93,7 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
     public long cacheLength(TrinoInputFile file, String key) throws IOException {
         Optional<Mounts.Place> place = fills ? Optional.empty() : place(file.location());
         if (place.isPresent()) {
-            Optional<AlioFile> opened = openThrough(file.location(), place.get(), TableFormat.Known.NOTHING, true);
+            Optional<AlioFile> opened = openThrough(file.location(), place.get(), TableFormat.Known.NOTHING, false, true);
             if (opened.isPresent()) {
                 try (AlioFile f = opened.get()) {
                     return f.size();
@@ -112,12 +110,17 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
         }
         TableFormat.Known known = format.known(file, stream);
         EngineReader engine = new EngineReader(file);
-        Optional<AlioFile> first = fills ? openToFill(place.get(), known, engine) : openThrough(file.location(), place.get(), known, true);
-        Reading.Again open = fills ? () -> openToFill(place.get(), known, engine) : () -> openThrough(file.location(), place.get(), known, false);
-        return first.map(opened -> {
-            counters.opened.increment();
-            return new Reading(opened, engine, open);
-        });
+        Reading.Opener open = fills ? whole -> counted(openToFill(place.get(), known, engine)) : whole -> counted(openThrough(file.location(), place.get(), known, whole, false));
+        if (!fills && known.length().isPresent()) {
+            return Optional.of(new Reading(engine, open, known.length().getAsLong()));
+        }
+        Optional<AlioFile> first = fills ? open.open(false) : counted(openThrough(file.location(), place.get(), known, false, true));
+        return first.map(opened -> new Reading(engine, open, opened));
+    }
+
+    private Optional<AlioFile> counted(Optional<AlioFile> opened) {
+        opened.ifPresent(f -> counters.opened.increment());
+        return opened;
     }
 
     private Optional<Mounts.Place> place(Location location) {
@@ -134,16 +137,17 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
     /**
      * Opens a file that the sidecar reads; empty, and counted, if it cannot.
      *
-     * @param first whether Trino has nothing of the file yet
+     * @param whole whether all of it is about to be read; its length is known then
+     * @param first whether Trino has nothing of the file yet, and is not told of it by anything
      * @throws FileNotFoundException as Trino's own file systems do: it is not there, and Trino need not ask again
      */
-    private Optional<AlioFile> openThrough(Location location, Mounts.Place place, TableFormat.Known known, boolean first) throws FileNotFoundException {
+    private Optional<AlioFile> openThrough(Location location, Mounts.Place place, TableFormat.Known known, boolean whole, boolean first) throws FileNotFoundException {
         Long unknown = unknownMounts.get(place.mount());
         if (unknown != null && System.nanoTime() - unknown < MOUNT_UNKNOWN_NANOS) {
             counters.bypassed.increment();
             return Optional.empty();
         }
-        OpenHints hints = hints(known);
+        OpenHints hints = hints(known, whole);
         Opened opened = client.open(place.mount(), place.path(), hints);
         if (isBehind(opened, place, known)) {
             opened = askAgain(opened, place, known, hints);
@@ -163,13 +167,13 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
         return Optional.of(opened.file());
     }
 
-    private OpenHints hints(TableFormat.Known known) {
+    private static OpenHints hints(TableFormat.Known known, boolean whole) {
         if (known.length().isEmpty()) {
             return OpenHints.NONE;
         }
         long length = known.length().getAsLong();
         OpenHints hints = OpenHints.NONE.withLength(length);
-        return length > 0 && length <= readWhole ? hints.withRanges(List.of(new ByteRange(0, length))) : hints;
+        return length > 0 && whole ? hints.withRanges(List.of(new ByteRange(0, length))) : hints;
     }
 
     /** Whether the sidecar believes a version that is older than the one that Trino has listed: within max_age it may. */

@@ -27,7 +27,7 @@ enum TableFormat {
             return stream || isLog(path) || path.endsWith(".bin") ? Known.NOTHING : Known.writtenOnce(file.length());
         }
 
-        /** The next commit, and the pointer to a checkpoint: Trino asks for both to find out whether they are there. */
+        /** The next commit: Trino asks for it to find out whether it is there. */
         @Override
         boolean mayBeAbsent(Location location) {
             return isLog(location.path());

@@ -15,6 +15,7 @@ import io.trino.filesystem.TrinoInputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
@@ -30,7 +31,7 @@ class AlioFileSystemCacheTest {
     private final Counters counters = new Counters("test");
 
     private AlioFileSystemCache cache(TableFormat format, boolean fills) {
-        return new AlioFileSystemCache(client, Mounts.parse(List.of()), format, fills, true, 0, counters);
+        return new AlioFileSystemCache(client, Mounts.parse(List.of()), format, fills, true, counters);
     }
 
     /** A file in memory that counts what it is asked. */
@@ -103,7 +104,14 @@ class AlioFileSystemCacheTest {
     void withoutASidecarTrinoReadsByItself() throws IOException {
         Stored file = new Stored(1000);
         AlioFileSystemCache cache = cache(TableFormat.HIVE, false);
-        cache.cacheInput(file, "");
+        try (TrinoInput input = cache.cacheInput(file, "")) {
+            file.heads = 0; // what Hive's listing has told
+            byte[] got = new byte[1000];
+            assertEquals(1000, input.readTail(got, 0, 1000));
+            assertArrayEquals(file.data, got);
+            input.readFully(10, got, 0, 100);
+            assertArrayEquals(Arrays.copyOfRange(file.data, 10, 110), Arrays.copyOf(got, 100));
+        }
         cache.cacheStream(file, "");
         assertEquals(1000, cache.cacheLength(file, ""));
         cache.expire(LOCATION);
@@ -113,6 +121,33 @@ class AlioFileSystemCacheTest {
         assertEquals(3, counters.getBypassedFiles());
         assertEquals(0, counters.getOpenedFiles());
         cache.close();
+    }
+
+    /** A file that Trino knows is opened with the first read, once, and never after it was closed. */
+    @Test
+    void openedByTheFirstRead() throws IOException {
+        Stored file = new Stored(1000);
+        List<Boolean> opened = new ArrayList<>();
+        Reading.Opener none = whole -> {
+            opened.add(whole);
+            return Optional.empty();
+        };
+        byte[] b = new byte[2000];
+        for (int length : new int[] {999, 1000, 2000}) {
+            try (Reading reading = new Reading(new EngineReader(file), none, 1000)) {
+                assertEquals(1000, reading.size());
+                assertEquals(Math.min(1000, length), reading.read(0, b, 0, length));
+                reading.read(0, b, 0, 2000);
+            }
+        }
+        try (Reading reading = new Reading(new EngineReader(file), none, 1000)) {
+            assertEquals(500, reading.read(500, b, 0, 1000));
+        }
+        assertEquals(List.of(false, true, true, false), opened);
+        Reading closed = new Reading(new EngineReader(file), none, 1000);
+        closed.close();
+        assertThrows(IOException.class, () -> closed.read(0, b, 0, 10));
+        assertEquals(4, opened.size());
     }
 
     /** A client-filled file is there without a sidecar too, so all reads go through our input and stream to the filler, and must be the file's. */
