@@ -82,7 +82,7 @@ func (s *prestoStage) hudi(ctx context.Context, t *testing.T) {
 // orc is sameRows for ORC tables that Presto has written.
 func (s *prestoStage) orc(ctx context.Context, t *testing.T) {
 	for _, made := range orcTables {
-		_, err := s.presto.Query(ctx, fmt.Sprintf("CREATE TABLE stock.here.%s WITH (format = 'ORC') AS SELECT * FROM tpcds.tiny.%s", made.name, made.of))
+		_, err := s.presto.Query(ctx, fmt.Sprintf("CREATE TABLE stock.here.%s WITH (format = 'ORC') AS SELECT * FROM stock.here.%s", made.name, made.of))
 		need(t, err)
 		s.copyTables(ctx, t, made.name, made.name)
 		t.Run(made.name, func(t *testing.T) { s.sameRows(ctx, t, made.name, made.text) })

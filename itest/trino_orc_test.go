@@ -21,7 +21,7 @@ const orcWhole = "1MB"
 // makes no data request and no HEAD.
 func (s *bridgeStage) orc(ctx context.Context, t *testing.T) {
 	for _, made := range orcTables {
-		s.rows(ctx, t, "hive", fmt.Sprintf("CREATE TABLE ${database}.${schema}.%s WITH (format = 'ORC', external_location = 's3://%s/tables/%s') AS SELECT * FROM tpcds.tiny.%s",
+		s.rows(ctx, t, "hive", fmt.Sprintf("CREATE TABLE ${database}.${schema}.%s WITH (format = 'ORC', external_location = 's3://%s/tables/%s') AS SELECT * FROM ${database}.${schema}.%s",
 			made.name, s.s3.Bucket, made.name, made.of))
 		want, asked, stock := s.measured(ctx, t, "hive", made.text)
 		rows, fetched, cold := s.measured(ctx, t, "alio_hive", made.text)
