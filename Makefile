@@ -46,7 +46,7 @@ placement: ## splits placed by the affinity service in a Trino of one coordinato
 
 .PHONY: commits
 commits: ## 1,000 commits to a Delta table beside readers at two S3 doors, and 50 tables born again (COMMITS=n: another number); not part of CI
-	ALIO_COMMITS=$${COMMITS:-1000} go test -count=1 -timeout 30m -run '^TestTables$$' -v ./itest
+	ALIO_COMMITS=$${COMMITS:-1000} go test -count=1 -timeout 75m -run '^TestTables$$' -v ./itest
 
 .PHONY: counts
 counts: ## what Trino asks the store over warm Delta, Iceberg and Hudi tables, straight, by the bridge and by the S3 door, and 20 commits that it reads; not part of CI
@@ -71,8 +71,8 @@ bench: ## micro benchmarks, then quickstart with its report written into benchma
 	@exec bin/quickstart -results benchmarks/results
 
 .PHONY: prefetch
-prefetch: ## cold scans through the S3 door with prefetching off and on, before a store of 30 ms; not part of CI
-	go test -count=1 -tags bench -run '^TestPrefetchBench$$' -v ./itest
+prefetch: ## cold scans with prefetching off and on, before a store of 30 ms: by clients through the S3 door, and by a Trino through bridge and door; not part of CI
+	go test -count=1 -tags bench -timeout 30m -run '^TestPrefetch(Bench|Trino)$$' -v ./itest
 
 .PHONY: compare
 compare: ## warm reads beside nginx, Alluxio, a JVM's bare channel and bare servers (fetched on the first run); the tables go into benchmarks/results

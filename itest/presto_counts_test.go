@@ -54,15 +54,15 @@ func requests(log []s3proxy.Entry) string {
 }
 
 // copyBelow copies all objects below a prefix of the store to another one.
-func (s *prestoStage) copyBelow(ctx context.Context, t *testing.T, from, to string) {
+func copyBelow(ctx context.Context, t *testing.T, store *harness.S3Server, from, to string) {
 	t.Helper()
-	c := s.store.Client()
-	pages := awss3.NewListObjectsV2Paginator(c, &awss3.ListObjectsV2Input{Bucket: &s.store.Bucket, Prefix: &from})
+	c := store.Client()
+	pages := awss3.NewListObjectsV2Paginator(c, &awss3.ListObjectsV2Input{Bucket: &store.Bucket, Prefix: &from})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		need(t, err)
 		for _, o := range page.Contents {
-			_, err := c.CopyObject(ctx, &awss3.CopyObjectInput{Bucket: &s.store.Bucket, CopySource: aws.String(s.store.Bucket + "/" + *o.Key),
+			_, err := c.CopyObject(ctx, &awss3.CopyObjectInput{Bucket: &store.Bucket, CopySource: aws.String(store.Bucket + "/" + *o.Key),
 				Key: aws.String(to + strings.TrimPrefix(*o.Key, from))})
 			need(t, err)
 		}

@@ -2,6 +2,7 @@ package itest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/alio-lake/alio/itest/harness"
@@ -39,7 +40,7 @@ func (s *prestoStage) deltaLake(ctx context.Context, t *testing.T) {
 		t.Errorf("the table has 3,700 rows, and Presto counts %v", rows)
 	}
 	// One question whether the table's path is a file, and two listings: of the table's folder and of its log's.
-	s.copyBelow(ctx, t, "delta/t/", "second/delta/")
+	copyBelow(ctx, t, s.store, "delta/t/", "second/delta/")
 	s.counted(ctx, t, text, "delta", "s3a://"+s.store.Bucket+"/second/delta", rows, 3)
 	s.counted(ctx, t, text, "door_delta", "s3n://"+s.store.Bucket+"/second/delta", rows, 3)
 }
@@ -75,5 +76,15 @@ func (s *prestoStage) hudi(ctx context.Context, t *testing.T) {
 		need(t, err)
 		need(t, harness.EnterHudiTable(s.meta, "here/hudi", scheme+"_second/"+made.name, scheme+"://"+s.store.Bucket+"/second/"+made.name))
 		s.counted(ctx, t, text, catalog, scheme+"_second", want, 4) // whether .hoodie is a file, and listings of it and of two partitions
+	}
+}
+
+// orc is sameRows for ORC tables that Presto has written.
+func (s *prestoStage) orc(ctx context.Context, t *testing.T) {
+	for _, made := range orcTables {
+		_, err := s.presto.Query(ctx, fmt.Sprintf("CREATE TABLE stock.here.%s WITH (format = 'ORC') AS SELECT * FROM stock.here.%s", made.name, made.of))
+		need(t, err)
+		s.copyTables(ctx, t, made.name, made.name)
+		t.Run(made.name, func(t *testing.T) { s.sameRows(ctx, t, made.name, made.text) })
 	}
 }

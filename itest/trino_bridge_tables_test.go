@@ -18,32 +18,59 @@ import (
 	"github.com/alio-lake/alio/itest/harness/s3proxy"
 )
 
-// A Delta table, warm: no data request; after an insert by either connector its rows are there at once.
+// A Delta table: cold no more data requests than by the stock connector. Warm, no data request, and two at most in all: for the pointer to a checkpoint, and whether there is a
+// newer commit. After an insert by either connector its rows are there at once.
 func (s *bridgeStage) deltaLake(ctx context.Context, t *testing.T) {
 	s.rows(ctx, t, "delta", "CREATE SCHEMA IF NOT EXISTS ${database}.${schema}")
 	s.rows(ctx, t, "delta", "CREATE TABLE ${database}.${schema}.item WITH (location = 's3://"+s.s3.Bucket+"/delta/item') AS SELECT * FROM tpcds.tiny.item")
 	const text = "SELECT count(*), sum(i_current_price), max(i_item_id) FROM ${database}.${schema}.item"
 	for _, writer := range []string{"delta", "alio_delta"} {
-		want := s.rows(ctx, t, "delta", text)
-		for range 2 {
-			same(t, "Delta Lake", want, s.rows(ctx, t, "alio_delta", text))
-		}
-		s.settled(ctx, t)
-		rows, _, warm := s.measured(ctx, t, "alio_delta", text)
-		same(t, "Delta Lake warm", want, rows)
-		t.Logf("Delta Lake warm: %v", warm)
-		if warm.DataGETs > 0 {
-			t.Errorf("%d data GETs of a warm Delta table", warm.DataGETs)
-		}
+		want := s.deltaAsked(ctx, t, "of Trino's", text)
 		s.rows(ctx, t, writer, "INSERT INTO ${database}.${schema}.item SELECT * FROM tpcds.tiny.item WHERE i_item_sk <= 10")
-		rows = s.rows(ctx, t, "alio_delta", text)
+		rows := s.rows(ctx, t, "alio_delta", text)
 		if was, is := firstColumn(t, want), firstColumn(t, rows[:1]); is != was+10 {
 			t.Errorf("after %s has inserted 10 rows into %d, alio_delta counts %d", writer, was, is)
 		}
 	}
+	need(t, harness.WriteDelta(ctx, s.s3, "delta/rs", t.Logf))
+	s.rows(ctx, t, "delta", "CALL ${database}.system.register_table('${schema}', 'rs', 's3://"+s.s3.Bucket+"/delta/rs')")
+	want := s.deltaAsked(ctx, t, "of delta-rs", "SELECT count(*), sum(price), max(name) FROM ${database}.${schema}.rs")
+	if n := firstColumn(t, want); n != 3700 {
+		t.Errorf("the table of delta-rs has 3,700 rows, and Trino counts %d", n)
+	}
+	if b := s.bridge(ctx, t, "alio_delta"); b["AbsentFiles"] == 0 {
+		t.Errorf("the bridge of alio_delta counted %v", b)
+	}
+	// A mount that is not the place that the catalog says: the sidecar finds nothing there, and Trino all the same.
+	for range 2 {
+		same(t, "by a mount of another place", want, s.rows(ctx, t, "elsewhere", "SELECT count(*), sum(price), max(name) FROM ${database}.${schema}.rs"))
+	}
+	if b := s.bridge(ctx, t, "elsewhere"); b["AbsentFiles"]+b["OpenedFiles"] > 0 || b["BypassedFiles"] == 0 {
+		t.Errorf("the bridge of elsewhere counted %v", b)
+	}
 	if c := s.client(ctx, t, "alio_delta"); c["LocalBytes"] == 0 || c["BypassedReads"] > 0 {
 		t.Errorf("the client of alio_delta counted %v", c)
 	}
+}
+
+// deltaAsked runs a query over a Delta table by the stock connector, by the bridge, which may know nothing of the table, and by the bridge again.
+func (s *bridgeStage) deltaAsked(ctx context.Context, t *testing.T, what, text string) []string {
+	t.Helper()
+	want, asked, stock := s.measured(ctx, t, "delta", text)
+	rows, fetched, cold := s.measured(ctx, t, "alio_delta", text)
+	same(t, "Delta Lake, a table "+what, want, rows)
+	s.settled(ctx, t)
+	same(t, "Delta Lake, a table "+what+", again", want, s.rows(ctx, t, "alio_delta", text))
+	rows, log, warm := s.measured(ctx, t, "alio_delta", text)
+	same(t, "Delta Lake, a table "+what+", warm", want, rows)
+	t.Logf("Delta Lake, a table %s: stock %v; cold %v, asked %d; warm %v", what, stock, cold, s3proxy.Asked(asked), warm)
+	if cold.DataGETs > stock.DataGETs {
+		t.Errorf("a Delta table %s: %d data GETs when cold, %d by the stock connector:\n%q\n%q", what, cold.DataGETs, stock.DataGETs, ranges(fetched), ranges(asked))
+	}
+	if warm.DataGETs > 0 || warm.Requests > 2 {
+		t.Errorf("a warm Delta table %s: %v\n%s", what, warm, requests(log))
+	}
+	return want
 }
 
 // An Iceberg table, warm: no request at all; after an insert by either connector its rows are there at once.

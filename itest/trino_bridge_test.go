@@ -46,6 +46,7 @@ func (s *bridgeStage) throughBridge(ctx context.Context, t *testing.T, queries m
 	t.Run("same rows", func(t *testing.T) { s.sameRows(ctx, t, queries) })
 	t.Run("delta lake", func(t *testing.T) { s.deltaLake(ctx, t) })
 	t.Run("hudi", func(t *testing.T) { s.hudi(ctx, t) })
+	t.Run("orc", func(t *testing.T) { s.orc(ctx, t) })
 	t.Run("overwritten in place", func(t *testing.T) { s.overwritten(ctx, t) })
 	t.Run("filled by Trino", func(t *testing.T) { s.filled(ctx, t, queries["q43"]) })
 	t.Run("local files", func(t *testing.T) { s.localFiles(ctx, t, queries) })
@@ -76,7 +77,9 @@ func (s *bridgeStage) sidecar(t *testing.T, socket string) *harness.Alio {
 	t.Helper()
 	return harness.SidecarWith(t, harness.AlioOptions{Endpoint: s.origin.URL(), Bucket: s.s3.Bucket, Region: s.s3.Region, AccessKey: s.s3.AccessKey,
 		SecretKey: s.s3.SecretKey, Socket: socket, ExtraYAML: bridgeFreshness,
-		Mounts: fmt.Sprintf("  warehouse: {uri: '%s/warehouse', hdfs: {conf_dir: '%s', user: %s}}\n", s.hdfs.URI, s.hdfs.ConfDir, harness.HDFSUser)})
+		Mounts: fmt.Sprintf("  warehouse: {uri: '%s/warehouse', hdfs: {conf_dir: '%s', user: %s}}\n", s.hdfs.URI, s.hdfs.ConfDir, harness.HDFSUser) +
+			fmt.Sprintf("  elsewhere: {uri: 's3://%s/elsewhere', s3: {endpoint: '%s', region: %s, path_style: true, access_key_id: %s, secret_access_key: %s}}\n",
+				s.s3.Bucket, s.origin.URL(), s.s3.Region, s.s3.AccessKey, s.s3.SecretKey)})
 }
 
 // catalogs are a stock one and a bridged one of each format, which differ by what docs/trino.md tells an operator to add and nothing
@@ -86,11 +89,13 @@ func (s *bridgeStage) catalogs(t *testing.T, socket string) map[string]map[strin
 	hive := maps.Clone(plain) // Hadoop's libraries, in a class loader for each catalog, take seconds: only where HDFS is read
 	hive["fs.hadoop.enabled"] = "true"
 	hive["hive.allow-register-partition-procedure"] = "true"
+	hive["hive.orc.tiny-stripe-threshold"] = orcWhole
 	hive["hive.config.resources"] = filepath.Join(s.hdfs.ConfDir, "core-site.xml") + "," + filepath.Join(s.hdfs.ConfDir, "hdfs-site.xml")
 	delta := maps.Clone(plain)
 	delta["connector.name"] = "delta_lake"
 	delta["hive.metastore.catalog.dir"] = "local:///metastore-delta"
 	delta["delta.enable-non-concurrent-writes"] = "true"
+	delta["delta.register-table-procedure.enabled"] = "true"
 	for _, key := range []string{"hive.non-managed-table-writes-enabled", "hive.dynamic-filtering.wait-timeout"} {
 		delete(delta, key)
 	}
@@ -112,8 +117,10 @@ func (s *bridgeStage) catalogs(t *testing.T, socket string) map[string]map[strin
 	filling["alio.fill"] = "CLIENT"
 	filling["alio.mounts"] += ",local:///=files" // a name that clients share: the sidecar has no such mount
 	off["alio.enabled"] = "false"
+	elsewhere := bridged(delta)
+	elsewhere["alio.mounts"] += ",s3://" + s.s3.Bucket + "=elsewhere"
 	all := map[string]map[string]string{"hive": hive, "delta": delta, "hudi": hudi, "iceberg": iceberg, "alio_hive": bridged(hive), "alio_delta": bridged(delta),
-		"alio_hudi": bridged(hudi), "alio_iceberg": bridged(iceberg), "lost": lost, "filling": filling, "off": off, "own_cache": own, "damaged": bridged(plain),
+		"alio_hudi": bridged(hudi), "alio_iceberg": bridged(iceberg), "lost": lost, "filling": filling, "off": off, "elsewhere": elsewhere, "own_cache": own, "damaged": bridged(plain),
 		"cluster": bridged(plain), "jmx": {"connector.name": "jmx"}}
 	for _, name := range append(trinoQueries, "2-columns", "beside") {
 		all[coldCatalog(name)] = bridged(plain)

@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -100,16 +99,18 @@ func (s *Sidecar) absent(ctx context.Context, mount string, m *mounted, path str
 	if ok && freshness.Young(known, now, fresh) {
 		return nil // the book has an answer
 	}
+	var listed time.Time // when the listing was asked for that gone looked at last
 	gone := func(p *span) bool {
 		if ok && known.Err == nil && known.Sent.After(p.sent) {
 			return false // it was there later than that
 		}
 		there, tells := p.contains(path)
+		listed = p.sent
 		return tells && !there
 	}
 	if s.spans(m, folderOfKey(path), before(now, missing), func(p *pageRef) bool { return p.hintOf(path) }, gone) {
 		s.metrics.fromFolder("not_found")
-		return absentError(path)
+		return absentError(path, listed)
 	}
 	if !ok || !worthListing(path) || known.Err == nil && fresh(freshness.Answer[origin.Object]{Value: known.Value, Sent: now}) <= 0 {
 		return nil
@@ -127,12 +128,17 @@ func (s *Sidecar) absent(ctx context.Context, mount string, m *mounted, path str
 		return nil
 	}
 	s.metrics.fromFolder("not_found")
-	return absentError(path)
+	return absentError(path, listed)
 }
 
-func absentError(path string) error {
-	return origin.NewError(origin.ErrNotFound, "stat", path, errors.New("its folder's listing does not name it"))
+func absentError(path string, listed time.Time) error {
+	return origin.NewError(origin.ErrNotFound, "stat", path, &notListed{listed})
 }
+
+// notListed says that a folder's listing does not name a path.
+type notListed struct{ asked time.Time } // when the origin was asked for the listing
+
+func (*notListed) Error() string { return "its folder's listing does not name it" }
 
 // worthListing tells whether other questions about a path's folder are likely to follow: it is one of a table's metadata, or the path is a folder itself.
 func worthListing(path string) bool {

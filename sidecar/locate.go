@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -21,6 +22,8 @@ type Located struct {
 	// FreshFor is for how long from now the object may be taken for the present one without asking again: 0 is only for who asked,
 	// freshness.Forever needs no asking.
 	FreshFor time.Duration
+	// Asked is, with an error of kind origin.ErrNotFound, when the origin was asked that said so, for the file or for a listing of its folder; zero if that is not known.
+	Asked time.Time
 }
 
 // Locate answers a file's present version, as fresh as the path's rule demands, and its layout. Of an object that nothing is known of, the
@@ -51,11 +54,18 @@ func (s *Sidecar) LocateWhole(ctx context.Context, mount, path, etag string, who
 	r := &reading{s: s, mount: mount, origin: o, req: req, key: key, look: true}
 	fresh := s.maxAge(mount, path, etag, false, (*origin.Object).Unfinished)
 	if err := s.absent(ctx, mount, o, path, fresh); err != nil {
+		var l *notListed
+		if errors.As(err, &l) {
+			return Located{Asked: l.asked}, err
+		}
 		return Located{}, err
 	}
 	var mine handover
 	a, _, err := s.objects.GetDated(ctx, r.key, fresh, s.present(o, path, fresh, func(ctx context.Context) (origin.Object, error) { return r.ask(ctx, &mine) }))
 	mine.take().release() // the pages are in the cache
+	if errors.Is(err, origin.ErrNotFound) {
+		return Located{Asked: a.Sent}, err
+	}
 	if err != nil {
 		return Located{}, err
 	}

@@ -1045,6 +1045,7 @@ type Error struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          int32                  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"` // a gRPC status code
 	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Asked         bool                   `protobuf:"varint,3,opt,name=asked,proto3" json:"asked,omitempty"` // with NOT_FOUND, of a file of Open: the origin itself said so, asked after the call had begun; else it may be what was heard before
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1091,6 +1092,13 @@ func (x *Error) GetMessage() string {
 		return x.Message
 	}
 	return ""
+}
+
+func (x *Error) GetAsked() bool {
+	if x != nil {
+		return x.Asked
+	}
+	return false
 }
 
 // Part is an immutable piece of an object, or, without a key, the end of an object that is still being written: its bytes are read by Read, and lie
@@ -2056,10 +2064,11 @@ const file_v1_alio_proto_rawDesc = "" +
 	"freshForUs\x12#\n" +
 	"\x05parts\x18\x04 \x03(\v2\r.alio.v1.PartR\x05parts\x12)\n" +
 	"\aextents\x18\x05 \x03(\v2\x0f.alio.v1.ExtentR\aextents\x12$\n" +
-	"\x05claim\x18\x06 \x01(\v2\x0e.alio.v1.ClaimR\x05claim\"5\n" +
+	"\x05claim\x18\x06 \x01(\v2\x0e.alio.v1.ClaimR\x05claim\"K\n" +
 	"\x05Error\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"H\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x14\n" +
+	"\x05asked\x18\x03 \x01(\bR\x05asked\"H\n" +
 	"\x04Part\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x16\n" +
 	"\x06length\x18\x02 \x01(\x03R\x06length\x12\x10\n" +

@@ -77,9 +77,10 @@ func (c *DeltaClient) Write(ctx context.Context, endpoint, uri string, from, cou
 	return err
 }
 
-// Read reads the whole table, at its present version as the endpoint shows it.
-func (c *DeltaClient) Read(ctx context.Context, endpoint, uri string) (DeltaRead, error) {
-	text, err := c.ctl.do(ctx, "read "+endpoint+" "+uri)
+// Read reads the rows with ids from one on (0: the whole table), at the version that the endpoint shows as the present one. Rows are asked for by a
+// predicate, which spares the reader all files whose statistics say that none is in them.
+func (c *DeltaClient) Read(ctx context.Context, endpoint, uri string, from int) (DeltaRead, error) {
+	text, err := c.ctl.do(ctx, fmt.Sprintf("read %s %s %d", endpoint, uri, from))
 	if err != nil {
 		return DeltaRead{}, err
 	}
@@ -87,6 +88,9 @@ func (c *DeltaClient) Read(ctx context.Context, endpoint, uri string) (DeltaRead
 	words := strings.Split(text, " ")
 	if len(words) != 5 {
 		return r, fmt.Errorf("a read of %s answered %q", uri, text)
+	}
+	if words[2] == "None" { // no rows
+		words[2] = "0"
 	}
 	for i, to := range []*int64{&r.Version, &r.Rows, &r.Sum} {
 		if *to, err = strconv.ParseInt(words[i], 10, 64); err != nil {

@@ -1,7 +1,7 @@
 """Writes and reads Delta tables on S3 as it is told, by the line protocol of hdfsctl.go: "ID COMMAND..." in, "ID OK text" or "ID ERR text" out.
 
 write ENDPOINT URI FROM COUNT TAG [create]   one commit of COUNT rows with ids from FROM on and a tag; answers the version
-read ENDPOINT URI                            answers the version, the count, the sum of ids, and the least and greatest tag
+read ENDPOINT URI FROM                       answers of the rows with ids from FROM on the version, the count, the sum of ids, and the least and greatest tag
 settings ENDPOINT ACCESS SECRET              by which an endpoint is asked
 """
 
@@ -35,9 +35,9 @@ def write(endpoint, uri, start, count, tag, mode="append"):
     return ""
 
 
-def read(endpoint, uri):
+def read(endpoint, uri, start):
     table = DeltaTable(uri, storage_options=options(endpoint))
-    found = QueryBuilder().register("t", table).execute("select count(*) c, sum(id) s, min(tag) a, max(tag) b from t").read_all()
+    found = QueryBuilder().register("t", table).execute("select count(*) c, sum(id) s, min(tag) a, max(tag) b from t where id >= " + start).read_all()
     row = [str(found.column(i)[0].as_py()) for i in range(4)]
     return " ".join([str(table.version())] + row)
 

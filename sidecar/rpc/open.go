@@ -2,11 +2,13 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -128,8 +130,9 @@ func segment(id cache.SegmentID) *apiv1.Segment {
 // located is a file of a batch: found, or what was wrong.
 type located struct {
 	sidecar.Located
-	file fileID // of a client's file
-	err  error
+	file  fileID // of a client's file
+	err   error
+	asked bool // err is the origin's own answer, asked for within the call
 }
 
 // locateAll finds the files of a batch, several at a time, since each may have to ask its origin. The error is ctx's.
@@ -166,7 +169,9 @@ func (s *Server) locate(ctx context.Context, x *call, f *apiv1.OpenFile, to *loc
 	}()
 	if f.GetFill() == nil {
 		if to.err = x.id.mayRead(f.GetMount(), f.GetPath()); to.err == nil {
+			begun := time.Now()
 			to.Located, to.err = s.opts.Sidecar.LocateWhole(ctx, f.GetMount(), f.GetPath(), f.GetEtag(), wholeFile(f.GetRanges()))
+			to.asked = errors.Is(to.err, origin.ErrNotFound) && !to.Located.Asked.Before(begun)
 		}
 		return
 	}

@@ -32,7 +32,9 @@ type teller struct {
 // tell answers one file. An error is the whole call's.
 func (t *teller) tell(ctx context.Context, f *apiv1.OpenFile, found *located) (*apiv1.OpenedFile, error) {
 	if found.err != nil {
-		return &apiv1.OpenedFile{Error: fileError(ctx, found.err)}, nil
+		e := fileError(ctx, found.err)
+		e.Asked = found.asked
+		return &apiv1.OpenedFile{Error: e}, nil
 	}
 	obj := &found.Object
 	in, err := spans(f.GetRanges(), obj.Settled())

@@ -127,7 +127,7 @@ public final class AlioClient implements AutoCloseable {
         counters.bypassedOpens.increment();
         String what = e.reason() == Unavailable.CHANGED && e.getMessage().startsWith(WRONG_LENGTH) ? e.getMessage()
                 : "open \"" + r.path() + "\" in \"" + r.mount() + "\": " + e.getMessage();
-        return Opened.unavailable(e.reason(), what);
+        return Opened.unavailable(e.reason(), what, e.isAbsent());
     }
 
     private void openThese(List<OpenRequest> files, List<Integer> ask, Opened[] out) {
@@ -243,7 +243,7 @@ public final class AlioClient implements AutoCloseable {
         for (int i = 0; i < files.size(); i++) {
             Replies.OpenedFile f = got.files.get(i);
             if (f.failed) {
-                answers.add(new Answer(Failure.status(f.errorCode, f.errorMessage)));
+                answers.add(new Answer(Failure.ofFile(f.errorCode, f.errorMessage, f.errorAsked)));
                 continue;
             }
             try {

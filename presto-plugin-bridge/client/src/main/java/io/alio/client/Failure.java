@@ -4,19 +4,36 @@ package io.alio.client;
 final class Failure extends Exception {
     private static final long serialVersionUID = 1;
     private final transient Unavailable reason;
+    private final transient boolean absent;
 
     Failure(Unavailable reason, String message) {
+        this(reason, message, false);
+    }
+
+    private Failure(Unavailable reason, String message, boolean absent) {
         super(message, null, false, false);
         this.reason = reason;
+        this.absent = absent;
     }
 
     Unavailable reason() {
         return reason;
     }
 
+    /** Whether the origin itself was asked for the file, within the call, and has none. */
+    boolean isAbsent() {
+        return absent;
+    }
+
     /** Words a status that the sidecar answered. */
     static Failure status(int code, String message) {
         return new Failure(reasonOf(code), "the sidecar says: " + message + remedy(code));
+    }
+
+    /** Words the error of one file in an answer. */
+    static Failure ofFile(int code, String message, boolean asked) {
+        Failure f = status(code, message);
+        return new Failure(f.reason, f.getMessage(), asked && f.reason == Unavailable.NOT_FOUND);
     }
 
     private static String remedy(int code) {

@@ -56,7 +56,7 @@ class AffinityAnswersTest {
     }
 
     /** A field of bytes, or with null a number. */
-    private static byte[] field(int number, long v, byte[] bytes) {
+    static byte[] field(int number, long v, byte[] bytes) {
         ByteArrayOutputStream b = new ByteArrayOutputStream();
         b.write(number << 3 | (bytes == null ? 0 : 2));
         for (long n = bytes == null ? v : bytes.length; ; n >>>= 7) {
@@ -71,7 +71,7 @@ class AffinityAnswersTest {
         return b.toByteArray();
     }
 
-    private static byte[] joined(byte[]... parts) {
+    static byte[] joined(byte[]... parts) {
         ByteArrayOutputStream b = new ByteArrayOutputStream();
         for (byte[] p : parts) {
             b.write(p, 0, p.length);

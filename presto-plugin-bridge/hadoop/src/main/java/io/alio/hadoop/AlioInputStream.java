@@ -30,7 +30,8 @@ final class AlioInputStream extends FSInputStream implements ByteBufferReadable 
     private final FileSystem.Statistics statistics;
     private final int bufferSize;
 
-    private volatile Opener.At at; // null: the file is read at the file system behind
+    private volatile Known first; // what was known of a file that is opened with the first read; null: that has been done
+    private volatile Opener.At at; // null, and first too: the file is read at the file system behind
     private volatile boolean returned; // any of it
     private volatile boolean closed;
     private final Object opening = new Object();
@@ -52,8 +53,37 @@ final class AlioInputStream extends FSInputStream implements ByteBufferReadable 
 
     /** Opens the file at the sidecar; false: that cannot serve it, and this stream is of no use. */
     boolean begin(Known known) throws IOException {
-        at = opener.atSidecar(name, place, known, behind, this::fromOrigin);
+        at = opener.atSidecar(name, place, known, false, behind, this::fromOrigin);
         return at != null;
+    }
+
+    /** Has the file opened at the sidecar with its first read, which tells whether all of it is wanted at once. */
+    AlioInputStream later(Known known) {
+        first = known;
+        return this;
+    }
+
+    private synchronized void openWith(long position, long length) throws IOException {
+        Known known = first;
+        if (known == null) {
+            return;
+        }
+        Opener.At opened = opener.atSidecar(name, place, known, position == 0 && length >= known.length(), behind, this::fromOrigin);
+        at = opened;
+        first = null;
+        if (closed && opened != null) {
+            opened.file.close();
+        }
+    }
+
+    /** The length, below 0 if the file is read at the file system behind. */
+    private long size() {
+        Known known = first;
+        if (known != null) {
+            return known.length();
+        }
+        Opener.At now = at;
+        return now == null ? -1 : now.file.size();
     }
 
     private FSDataInputStream original() throws IOException {
@@ -81,9 +111,12 @@ final class AlioInputStream extends FSInputStream implements ByteBufferReadable 
     }
 
     /** Reads from the file at the sidecar, and once more if it was found to have changed; null: it is not read there. */
-    private Integer reading(Reading r) throws IOException {
+    private Integer reading(long position, long length, Reading r) throws IOException {
         for (int i = 0;; i++) {
             checkOpen();
+            if (first != null) {
+                openWith(position, length);
+            }
             Opener.At now = at;
             if (now == null) {
                 return null;
@@ -117,7 +150,7 @@ final class AlioInputStream extends FSInputStream implements ByteBufferReadable 
         }
         buffered = 0;
         Known known = behind.known();
-        at = known.uncached() ? null : opener.atSidecar(name, place, known, behind, this::fromOrigin);
+        at = known.uncached() ? null : opener.atSidecar(name, place, known, false, behind, this::fromOrigin);
     }
 
     private void count(int n) {
@@ -152,7 +185,7 @@ final class AlioInputStream extends FSInputStream implements ByteBufferReadable 
         if (length == 0) {
             return 0;
         }
-        Integer n = reading(f -> f.read(position, b, offset, length, this::fromOrigin));
+        Integer n = reading(position, length, f -> f.read(position, b, offset, length, this::fromOrigin));
         return n != null ? n : original().read(position, b, offset, length);
     }
 
@@ -175,7 +208,7 @@ final class AlioInputStream extends FSInputStream implements ByteBufferReadable 
     }
 
     int readAt(long position, ByteBuffer dst) throws IOException {
-        Integer n = reading(f -> f.read(position, dst, this::fromOrigin));
+        Integer n = reading(position, dst.remaining(), f -> f.read(position, dst, this::fromOrigin));
         if (n != null) {
             return n;
         }
@@ -188,7 +221,7 @@ final class AlioInputStream extends FSInputStream implements ByteBufferReadable 
     /** Called by Hadoop 3.3.5 and later; the types that it speaks of are not there before. */
     public void readVectored(List<? extends org.apache.hadoop.fs.FileRange> ranges, IntFunction<ByteBuffer> allocate) throws IOException {
         checkOpen();
-        Vectored.read(this, at == null ? -1 : at.file.size(), ranges, allocate);
+        Vectored.read(this, size(), ranges, allocate);
     }
 
     @Override
@@ -204,8 +237,17 @@ final class AlioInputStream extends FSInputStream implements ByteBufferReadable 
         if (length == 0) {
             return 0;
         }
+        if (first != null) {
+            openWith(pos, Math.max(length, bufferSize));
+        }
         int n;
-        if (length >= bufferSize) {
+        if (at == null) { // as a stream, which the file system behind may read ahead for
+            FSDataInputStream in = original();
+            if (in.getPos() != pos) {
+                in.seek(pos);
+            }
+            n = in.read(b, offset, length);
+        } else if (length >= bufferSize) {
             n = read(pos, b, offset, length);
         } else {
             if (pos < bufferAt || pos >= bufferAt + buffered) {
@@ -245,11 +287,11 @@ final class AlioInputStream extends FSInputStream implements ByteBufferReadable 
     @Override
     public synchronized long skip(long n) throws IOException {
         checkOpen();
-        Opener.At now = at;
-        if (now == null) {
+        long size = size();
+        if (size < 0) {
             return super.skip(n);
         }
-        long to = Math.max(pos, Math.min(now.file.size(), pos + Math.max(0, n)));
+        long to = Math.max(pos, Math.min(size, pos + Math.max(0, n)));
         long skipped = to - pos;
         pos = to;
         return skipped;
@@ -258,19 +300,19 @@ final class AlioInputStream extends FSInputStream implements ByteBufferReadable 
     @Override
     public synchronized int available() throws IOException {
         checkOpen();
-        Opener.At now = at;
-        return now == null ? 0 : (int) Math.max(0, Math.min(Integer.MAX_VALUE, now.file.size() - pos));
+        long size = size();
+        return size < 0 ? 0 : (int) Math.max(0, Math.min(Integer.MAX_VALUE, size - pos));
     }
 
     @Override
     public synchronized void seek(long to) throws IOException {
         checkOpen();
-        Opener.At now = at;
+        long size = size();
         if (to < 0) {
             throw new EOFException("Cannot seek to a negative offset: " + to);
         }
-        if (now != null && to > now.file.size()) {
-            throw new EOFException("Cannot seek after EOF: " + to + " of " + now.file.size() + " bytes in " + name);
+        if (size >= 0 && to > size) {
+            throw new EOFException("Cannot seek after EOF: " + to + " of " + size + " bytes in " + name);
         }
         pos = to;
     }

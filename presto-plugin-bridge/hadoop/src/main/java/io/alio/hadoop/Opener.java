@@ -3,6 +3,7 @@ package io.alio.hadoop;
 import io.alio.client.AlioClient;
 import io.alio.client.AlioFile;
 import io.alio.client.AlioObject;
+import io.alio.client.ByteRange;
 import io.alio.client.ClientFill;
 import io.alio.client.OpenHints;
 import io.alio.client.Opened;
@@ -10,6 +11,7 @@ import io.alio.client.OriginReader;
 import io.alio.client.Unavailable;
 import java.io.IOException;
 import java.net.URI;
+import java.util.Collections;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -29,6 +31,9 @@ public final class Opener {
             this.known = known;
         }
     }
+
+    /** Files of up to this size, if it is known, are opened with the first read: engines read small ones whole (ORC's up to 8 MiB by default), and then it takes one request. */
+    private static final long MOST_WHOLE = 16 << 20;
 
     private static final long MOUNT_MEMORY = 30_000_000_000L; // after that the sidecar is asked again whether it has a mount
 
@@ -66,12 +71,19 @@ public final class Opener {
             return behind.open();
         }
         AlioInputStream in = new AlioInputStream(this, file, place, behind, bufferSize, statistics);
+        if (place != null && settings.fill() != Settings.Fill.CLIENT && known.length() > 0 && known.length() <= MOST_WHOLE) {
+            return new FSDataInputStream(in.later(known));
+        }
         return in.begin(known) ? new FSDataInputStream(in) : behind.open();
     }
 
-    /** Opens a file at the sidecar; null: it cannot serve it. */
-    At atSidecar(URI file, Mounts.Place place, Known known, Behind behind, OriginReader filler) throws IOException {
-        Opened o = place == null || settings.fill() == Settings.Fill.CLIENT ? null : readThrough(file, place, known);
+    /**
+     * Opens a file at the sidecar; null: it cannot serve it.
+     *
+     * @param whole whether all of it is about to be read; its length is known then
+     */
+    At atSidecar(URI file, Mounts.Place place, Known known, boolean whole, Behind behind, OriginReader filler) throws IOException {
+        Opened o = place == null || settings.fill() == Settings.Fill.CLIENT ? null : readThrough(file, place, known, whole);
         Known at = known;
         boolean fill = o == null || o.reason() == Unavailable.INVALID || o.reason() == Unavailable.UNSUPPORTED;
         if (fill && settings.fill() != Settings.Fill.SIDECAR) {
@@ -93,12 +105,15 @@ public final class Opener {
         return null;
     }
 
-    private Opened readThrough(URI file, Mounts.Place p, Known known) {
+    private Opened readThrough(URI file, Mounts.Place p, Known known, boolean whole) {
         Long missing = missingMounts.get(p.mount);
         if (missing != null && System.nanoTime() - missing < MOUNT_MEMORY) {
             return null;
         }
         OpenHints hints = OpenHints.NONE.withEtag(known.etag()).withLength(known.length());
+        if (whole) {
+            hints = hints.withRanges(Collections.singletonList(new ByteRange(0, known.length())));
+        }
         Opened o = attempt(file, p, hints);
         if (older(o, p, known)) {
             String etag = o.isAvailable() ? o.file().object().etag() : "";

@@ -31,6 +31,7 @@ public class AlioConfig {
     private int openSegments = 256;
     private boolean mapping;
     private boolean affinity;
+    private boolean believeNotFound = true;
 
     public boolean isEnabled() {
         return enabled;
@@ -162,6 +163,17 @@ public class AlioConfig {
     @ConfigDescription("Splits run on the workers that the affinity service of the coordinator's sidecar names, which must be members of one fleet")
     public AlioConfig setAffinity(boolean value) {
         affinity = value;
+        return this;
+    }
+
+    public boolean isBelieveNotFound() {
+        return believeNotFound;
+    }
+
+    @Config("alio.believe-not-found")
+    @ConfigDescription("A file of a Delta log that the sidecar's origin has just said is not there is not asked for by Trino again. false where a mount is a copy of the location that may lag behind")
+    public AlioConfig setBelieveNotFound(boolean value) {
+        believeNotFound = value;
         return this;
     }
 }

@@ -15,6 +15,7 @@ import io.trino.filesystem.TrinoInputFile;
 import io.trino.filesystem.TrinoInputStream;
 import io.trino.filesystem.cache.TrinoFileSystemCache;
 import jakarta.annotation.PreDestroy;
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.time.Instant;
 import java.util.Collection;
@@ -26,8 +27,8 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * Trino's hook for a cache of reads, answered by the sidecar. What it cannot open is opened by Trino's own file system, whose word is the last on what exists and who may read
- * it. Trino's cache keys are not used: what is read is named by mount, path and, beyond what the sidecar knows, the length and time that Trino holds.
+ * Trino's hook for a cache of reads, answered by the sidecar. What it cannot open is opened by Trino's own file system, whose word is the last on who may read it, and on what
+ * exists too, but where the sidecar's origin has just been asked and nothing is expected to be there ({@link TableFormat#mayBeAbsent}). Trino's cache keys are not used: what is read is named by mount, path and, beyond what the sidecar knows, the length and time that Trino holds.
  */
 public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoCloseable {
     private static final Logger LOG = Logger.get(AlioFileSystemCache.class);
@@ -39,18 +40,19 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
     private final Mounts mounts;
     private final TableFormat format;
     private final boolean fills;
-    private final long readWhole; // Trino reads files up to this many bytes whole, at once
+    private final boolean believesNotFound;
     private final Counters counters;
+    private final Folders folders = new Folders();
     private final Map<String, Long> unknownMounts = new ConcurrentHashMap<>(); // and when the sidecar said so, by the monotonic clock
     private final Set<String> otherClocks = ConcurrentHashMap.newKeySet();     // mounts whose times say nothing about Trino's
     private final Map<Unavailable, Rarely> warned = new EnumMap<>(Unavailable.class);
 
-    AlioFileSystemCache(AlioClient client, Mounts mounts, TableFormat format, boolean fills, long readWhole, Counters counters) {
+    AlioFileSystemCache(AlioClient client, Mounts mounts, TableFormat format, boolean fills, boolean believesNotFound, Counters counters) {
         this.client = client;
         this.mounts = mounts;
         this.format = format;
         this.fills = fills;
-        this.readWhole = readWhole;
+        this.believesNotFound = believesNotFound;
         this.counters = counters;
         for (Unavailable u : Unavailable.values()) {
             warned.put(u, new Rarely());
@@ -58,7 +60,7 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
     }
 
     /** The cache of a catalog, with a client of its own, so that each catalog has its own counters. It connects at the first file. */
-    static AlioFileSystemCache create(String catalog, TableFormat format, long readWhole, AlioConfig config) {
+    static AlioFileSystemCache create(String catalog, TableFormat format, AlioConfig config) {
         AlioOptions options = AlioOptions.of(config.getSidecar())
                 .token(config.getToken())
                 .directories(config.getDirectories().toArray(String[]::new))
@@ -71,7 +73,7 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
         Counters counters = new Counters(catalog);
         counters.register();
         return new AlioFileSystemCache(AlioClient.create(options), Mounts.parse(config.getMounts()), format,
-                config.getFill() == AlioConfig.Fill.CLIENT, readWhole, counters);
+                config.getFill() == AlioConfig.Fill.CLIENT, config.isBelieveNotFound(), counters);
     }
 
     @Override
@@ -91,7 +93,7 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
     public long cacheLength(TrinoInputFile file, String key) throws IOException {
         Optional<Mounts.Place> place = fills ? Optional.empty() : place(file.location());
         if (place.isPresent()) {
-            Optional<AlioFile> opened = openThrough(file.location(), place.get(), TableFormat.Known.NOTHING);
+            Optional<AlioFile> opened = openThrough(file.location(), place.get(), TableFormat.Known.NOTHING, false, true);
             if (opened.isPresent()) {
                 try (AlioFile f = opened.get()) {
                     return f.size();
@@ -108,11 +110,17 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
         }
         TableFormat.Known known = format.known(file, stream);
         EngineReader engine = new EngineReader(file);
-        Reading.Again open = fills ? () -> openToFill(place.get(), known, engine) : () -> openThrough(file.location(), place.get(), known);
-        return open.open().map(opened -> {
-            counters.opened.increment();
-            return new Reading(opened, engine, open);
-        });
+        Reading.Opener open = fills ? whole -> counted(openToFill(place.get(), known, engine)) : whole -> counted(openThrough(file.location(), place.get(), known, whole, false));
+        if (!fills && known.length().isPresent()) {
+            return Optional.of(new Reading(engine, open, known.length().getAsLong()));
+        }
+        Optional<AlioFile> first = fills ? open.open(false) : counted(openThrough(file.location(), place.get(), known, false, true));
+        return first.map(opened -> new Reading(engine, open, opened));
+    }
+
+    private Optional<AlioFile> counted(Optional<AlioFile> opened) {
+        opened.ifPresent(f -> counters.opened.increment());
+        return opened;
     }
 
     private Optional<Mounts.Place> place(Location location) {
@@ -126,32 +134,46 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
         return place;
     }
 
-    /** Opens a file that the sidecar reads; empty, and counted, if it cannot. */
-    private Optional<AlioFile> openThrough(Location location, Mounts.Place place, TableFormat.Known known) {
+    /**
+     * Opens a file that the sidecar reads; empty, and counted, if it cannot.
+     *
+     * @param whole whether all of it is about to be read; its length is known then
+     * @param first whether Trino has nothing of the file yet, and is not told of it by anything
+     * @throws FileNotFoundException as Trino's own file systems do: it is not there, and Trino need not ask again
+     */
+    private Optional<AlioFile> openThrough(Location location, Mounts.Place place, TableFormat.Known known, boolean whole, boolean first) throws FileNotFoundException {
         Long unknown = unknownMounts.get(place.mount());
         if (unknown != null && System.nanoTime() - unknown < MOUNT_UNKNOWN_NANOS) {
             counters.bypassed.increment();
             return Optional.empty();
         }
-        OpenHints hints = hints(known);
+        OpenHints hints = hints(known, whole);
         Opened opened = client.open(place.mount(), place.path(), hints);
         if (isBehind(opened, place, known)) {
             opened = askAgain(opened, place, known, hints);
         }
+        boolean mayBeAbsent = believesNotFound && first && known.equals(TableFormat.Known.NOTHING) && format.mayBeAbsent(location);
         if (!opened.isAvailable()) {
+            if (mayBeAbsent && opened.isAbsent() && folders.have(place)) {
+                counters.absent.increment();
+                throw new FileNotFoundException(location.toString());
+            }
             bypass(location, place, opened);
             return Optional.empty();
+        }
+        if (mayBeAbsent) {
+            folders.found(place);
         }
         return Optional.of(opened.file());
     }
 
-    private OpenHints hints(TableFormat.Known known) {
+    private static OpenHints hints(TableFormat.Known known, boolean whole) {
         if (known.length().isEmpty()) {
             return OpenHints.NONE;
         }
         long length = known.length().getAsLong();
         OpenHints hints = OpenHints.NONE.withLength(length);
-        return length > 0 && length <= readWhole ? hints.withRanges(List.of(new ByteRange(0, length))) : hints;
+        return length > 0 && whole ? hints.withRanges(List.of(new ByteRange(0, length))) : hints;
     }
 
     /** Whether the sidecar believes a version that is older than the one that Trino has listed: within max_age it may. */

@@ -5,7 +5,6 @@ import static com.google.inject.multibindings.OptionalBinder.newOptionalBinder;
 import com.google.inject.Binder;
 import com.google.inject.Scopes;
 import io.airlift.configuration.AbstractConfigurationAwareModule;
-import io.airlift.units.DataSize;
 import io.trino.filesystem.cache.CacheKeyProvider;
 import io.trino.filesystem.cache.TrinoFileSystemCache;
 import java.util.Objects;
@@ -27,8 +26,7 @@ final class AlioModule extends AbstractConfigurationAwareModule {
         if (!config.isEnabled()) {
             return;
         }
-        long readWhole = readWhole();
-        binder.bind(AlioFileSystemCache.class).toProvider(() -> AlioFileSystemCache.create(catalog, format, readWhole, config)).in(Scopes.SINGLETON);
+        binder.bind(AlioFileSystemCache.class).toProvider(() -> AlioFileSystemCache.create(catalog, format, config)).in(Scopes.SINGLETON);
         newOptionalBinder(binder, TrinoFileSystemCache.class).setBinding().to(AlioFileSystemCache.class).in(Scopes.SINGLETON);
         // Trino's own provider asks for each file's length and time, which costs a HEAD where the connector does not have them. Delta Lake and Iceberg have
         // bound others, which ask for neither and leave out what moves.
@@ -40,10 +38,5 @@ final class AlioModule extends AbstractConfigurationAwareModule {
     /** The catalog's properties, once the connector is made. */
     AlioConfig config() {
         return config;
-    }
-
-    /** Up to which size Trino reads a Parquet file whole: its own property, which it has a default for. */
-    private long readWhole() {
-        return DataSize.valueOf(getProperties().getOrDefault("parquet.small-file-threshold", "3MB")).toBytes();
     }
 }

@@ -8,6 +8,9 @@ public interface AlioTrinoMXBean {
     /** Files that Trino read by itself, since the sidecar could not open them: it was not there, has no such mount, or may not read it. */
     long getBypassedFiles();
 
+    /** Files of Delta logs that are not there, by the word of the sidecar's origin: Trino did not ask for them by itself. */
+    long getAbsentFiles();
+
     /** Files that Trino read by itself, since no mount was configured for their location. */
     long getUnmappedFiles();
 

@@ -12,6 +12,7 @@ final class Counters implements AlioTrinoMXBean, AutoCloseable {
 
     final LongAdder opened = new LongAdder();
     final LongAdder bypassed = new LongAdder();
+    final LongAdder absent = new LongAdder();
     final LongAdder unmapped = new LongAdder();
     final LongAdder stale = new LongAdder();
 
@@ -38,6 +39,11 @@ final class Counters implements AlioTrinoMXBean, AutoCloseable {
     @Override
     public long getBypassedFiles() {
         return bypassed.sum();
+    }
+
+    @Override
+    public long getAbsentFiles() {
+        return absent.sum();
     }
 
     @Override

@@ -7,37 +7,51 @@ import java.io.Closeable;
 import java.io.IOException;
 import java.util.Optional;
 
-/** One opening of a file by Trino: the sidecar's file at one version, with Trino's own file system behind it. */
+/**
+ * One opening of a file by Trino: the sidecar's file at one version, with Trino's own file system behind it. A file whose length Trino knows is opened with its first read: that tells
+ * whether Trino wants all of it at once, as it does of small ones, by other measures for each format.
+ */
 final class Reading implements Closeable {
-    /** Opens the file anew, at the version that it has by now; empty if the sidecar cannot. */
+    /** Opens the file at the version that it has by now; empty if the sidecar cannot. */
     @FunctionalInterface
-    interface Again {
-        Optional<AlioFile> open() throws IOException;
+    interface Opener {
+        Optional<AlioFile> open(boolean whole) throws IOException;
     }
 
     private final EngineReader engine;
-    private final Again again;
-    private Optional<AlioFile> file; // empty: Trino's own file system alone
+    private final Opener opener;
+    private final long known;        // the length, until the file is opened
+    private Optional<AlioFile> file; // null: not opened yet; empty: Trino's own file system alone
+    private boolean closed;
     private boolean returned;        // whether Trino has bytes of the version that is open
 
-    Reading(AlioFile file, EngineReader engine, Again again) {
-        this.file = Optional.of(file);
+    Reading(EngineReader engine, Opener opener, AlioFile file) {
         this.engine = engine;
-        this.again = again;
+        this.opener = opener;
+        this.known = file.size();
+        this.file = Optional.of(file);
+    }
+
+    Reading(EngineReader engine, Opener opener, long length) {
+        this.engine = engine;
+        this.opener = opener;
+        this.known = length;
     }
 
     Location location() {
         return engine.file().location();
     }
 
-    long size() throws IOException {
-        Optional<AlioFile> f = open();
-        return f.isPresent() ? f.get().size() : engine.file().length();
+    synchronized long size() throws IOException {
+        if (file == null) {
+            return known;
+        }
+        return file.isPresent() ? file.get().size() : engine.file().length();
     }
 
     /** Reads min(length, size - position) bytes, -1 at the end or beyond it. */
     int read(long position, byte[] b, int offset, int length) throws IOException {
-        Optional<AlioFile> f = open();
+        Optional<AlioFile> f = open(position == 0 && length >= known);
         if (f.isPresent()) {
             try {
                 int n = f.get().read(position, b, offset, length, engine);
@@ -57,7 +71,10 @@ final class Reading implements Closeable {
         return n;
     }
 
-    private synchronized Optional<AlioFile> open() {
+    private synchronized Optional<AlioFile> open(boolean whole) throws IOException {
+        if (file == null) {
+            file = closed ? Optional.empty() : opener.open(whole);
+        }
         return file;
     }
 
@@ -72,12 +89,15 @@ final class Reading implements Closeable {
         }
         file.ifPresent(AlioFile::close);
         returned = true; // what changes twice in one read fails
-        file = again.open();
+        file = opener.open(false);
     }
 
     @Override
     public synchronized void close() throws IOException {
-        file.ifPresent(AlioFile::close);
+        closed = true;
+        if (file != null) {
+            file.ifPresent(AlioFile::close);
+        }
         engine.close();
     }
 }

@@ -1,5 +1,6 @@
 package io.alio.trino;
 
+import io.trino.filesystem.Location;
 import io.trino.filesystem.TrinoInputFile;
 import java.io.IOException;
 import java.time.Instant;
@@ -22,8 +23,18 @@ enum TableFormat {
         @Override
         Known known(TrinoInputFile file, boolean stream) throws IOException {
             String path = file.location().path();
-            // Deletion vectors are opened without a length, and files of the log have names that a table of the same name would use again.
-            return stream || path.contains("/_delta_log/") || !path.endsWith(".parquet") ? Known.NOTHING : Known.writtenOnce(file.length());
+            // Deletion vectors are opened without a length, and files of the log have names that a table of the same name would use again. Trino's own data files have no suffix.
+            return stream || isLog(path) || path.endsWith(".bin") ? Known.NOTHING : Known.writtenOnce(file.length());
+        }
+
+        /** The next commit: Trino asks for it to find out whether it is there. */
+        @Override
+        boolean mayBeAbsent(Location location) {
+            return isLog(location.path());
+        }
+
+        private boolean isLog(String path) {
+            return path.contains("/_delta_log/");
         }
     },
     HUDI {
@@ -53,4 +64,9 @@ enum TableFormat {
 
     /** What is known of a file that is opened as a stream, or as an input. */
     abstract Known known(TrinoInputFile file, boolean stream) throws IOException;
+
+    /** Whether the connector asks for a file that nothing has told it of, so that its absence is an answer. Elsewhere it is a fault, which Trino is to find by itself. */
+    boolean mayBeAbsent(Location location) {
+        return false;
+    }
 }

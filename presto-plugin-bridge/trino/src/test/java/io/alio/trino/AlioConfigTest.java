@@ -14,17 +14,18 @@ import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
 
 class AlioConfigTest {
-    private static final Map<String, String> ALL = Map.of(
-            "alio.enabled", "true",
-            "alio.affinity", "true",
-            "alio.sidecar", "/run/alio/alio.sock",
-            "alio.directories", "/var/cache/alio, /ssd2/alio",
-            "alio.token", "secret",
-            "alio.deadline", "5ms",
-            "alio.mounts", "hdfs://ns=lake,s3://b/t=other",
-            "alio.fill", "CLIENT",
-            "alio.open-segments", "17",
-            "alio.mapping", "true");
+    private static final Map<String, String> ALL = Map.ofEntries(
+            Map.entry("alio.enabled", "true"),
+            Map.entry("alio.affinity", "true"),
+            Map.entry("alio.sidecar", "/run/alio/alio.sock"),
+            Map.entry("alio.directories", "/var/cache/alio, /ssd2/alio"),
+            Map.entry("alio.token", "secret"),
+            Map.entry("alio.deadline", "5ms"),
+            Map.entry("alio.mounts", "hdfs://ns=lake,s3://b/t=other"),
+            Map.entry("alio.fill", "CLIENT"),
+            Map.entry("alio.open-segments", "17"),
+            Map.entry("alio.mapping", "true"),
+            Map.entry("alio.believe-not-found", "false"));
 
     private static AlioConfig build(Map<String, String> properties) {
         return new ConfigurationFactory(properties).build(AlioConfig.class);
@@ -46,6 +47,7 @@ class AlioConfigTest {
         assertEquals(17, c.getOpenSegments());
         assertTrue(c.isMapping());
         assertTrue(c.isAffinity());
+        assertFalse(c.isBelieveNotFound());
     }
 
     @Test
@@ -60,6 +62,7 @@ class AlioConfigTest {
         assertEquals(256, c.getOpenSegments());
         assertFalse(c.isMapping());
         assertFalse(c.isAffinity());
+        assertTrue(c.isBelieveNotFound());
     }
 
     @Test

@@ -15,6 +15,7 @@ import io.trino.filesystem.TrinoInputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
@@ -30,11 +31,12 @@ class AlioFileSystemCacheTest {
     private final Counters counters = new Counters("test");
 
     private AlioFileSystemCache cache(TableFormat format, boolean fills) {
-        return new AlioFileSystemCache(client, Mounts.parse(List.of()), format, fills, 0, counters);
+        return new AlioFileSystemCache(client, Mounts.parse(List.of()), format, fills, true, counters);
     }
 
     /** A file in memory that counts what it is asked. */
     private static final class Stored implements TrinoInputFile {
+        Location location = LOCATION;
         final byte[] data;
         int inputs;
         int streams;
@@ -94,7 +96,7 @@ class AlioFileSystemCacheTest {
 
         @Override
         public Location location() {
-            return LOCATION;
+            return location;
         }
     }
 
@@ -102,7 +104,14 @@ class AlioFileSystemCacheTest {
     void withoutASidecarTrinoReadsByItself() throws IOException {
         Stored file = new Stored(1000);
         AlioFileSystemCache cache = cache(TableFormat.HIVE, false);
-        cache.cacheInput(file, "");
+        try (TrinoInput input = cache.cacheInput(file, "")) {
+            file.heads = 0; // what Hive's listing has told
+            byte[] got = new byte[1000];
+            assertEquals(1000, input.readTail(got, 0, 1000));
+            assertArrayEquals(file.data, got);
+            input.readFully(10, got, 0, 100);
+            assertArrayEquals(Arrays.copyOfRange(file.data, 10, 110), Arrays.copyOf(got, 100));
+        }
         cache.cacheStream(file, "");
         assertEquals(1000, cache.cacheLength(file, ""));
         cache.expire(LOCATION);
@@ -112,6 +121,33 @@ class AlioFileSystemCacheTest {
         assertEquals(3, counters.getBypassedFiles());
         assertEquals(0, counters.getOpenedFiles());
         cache.close();
+    }
+
+    /** A file that Trino knows is opened with the first read, once, and never after it was closed. */
+    @Test
+    void openedByTheFirstRead() throws IOException {
+        Stored file = new Stored(1000);
+        List<Boolean> opened = new ArrayList<>();
+        Reading.Opener none = whole -> {
+            opened.add(whole);
+            return Optional.empty();
+        };
+        byte[] b = new byte[2000];
+        for (int length : new int[] {999, 1000, 2000}) {
+            try (Reading reading = new Reading(new EngineReader(file), none, 1000)) {
+                assertEquals(1000, reading.size());
+                assertEquals(Math.min(1000, length), reading.read(0, b, 0, length));
+                reading.read(0, b, 0, 2000);
+            }
+        }
+        try (Reading reading = new Reading(new EngineReader(file), none, 1000)) {
+            assertEquals(500, reading.read(500, b, 0, 1000));
+        }
+        assertEquals(List.of(false, true, true, false), opened);
+        Reading closed = new Reading(new EngineReader(file), none, 1000);
+        closed.close();
+        assertThrows(IOException.class, () -> closed.read(0, b, 0, 10));
+        assertEquals(4, opened.size());
     }
 
     /** A client-filled file is there without a sidecar too, so all reads go through our input and stream to the filler, and must be the file's. */
@@ -185,6 +221,43 @@ class AlioFileSystemCacheTest {
         assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.DELTA_LAKE.known(file, false));
         assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.HUDI.known(file, false));
         assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.ICEBERG.known(file, false));
+        file.heads = 0;
+        for (String unknown : List.of("_delta_log/00000000000000000010.checkpoint.parquet", "deletion_vector_5c63d8ae.bin")) {
+            file.location = Location.of("s3://lake/t/" + unknown);
+            assertEquals(TableFormat.Known.NOTHING, TableFormat.DELTA_LAKE.known(file, false), unknown);
+        }
+        assertEquals(0, file.heads);
+        file.location = Location.of("s3://lake/t/20261128_170407_00007_j8feg_80f64e6f-d916-4dc2-901a-6e58fd4dc3f2");
+        assertEquals(TableFormat.Known.writtenOnce(10), TableFormat.DELTA_LAKE.known(file, false), "a file that Trino has written");
+    }
+
+    /** Only where a connector looks whether a file is there is the sidecar's word enough that it is not. */
+    @Test
+    void whatMayBeAbsent() {
+        Location commit = Location.of("s3://lake/t/_delta_log/00000000000000000007.json");
+        for (TableFormat f : TableFormat.values()) {
+            assertEquals(f == TableFormat.DELTA_LAKE, f.mayBeAbsent(commit), f.toString());
+            assertFalse(f.mayBeAbsent(LOCATION), f.toString());
+        }
+        assertFalse(TableFormat.DELTA_LAKE.mayBeAbsent(Location.of("s3://lake/t/_change_data/cdc-1.parquet")));
+    }
+
+    @Test
+    void foldersThatTheSidecarKnows() {
+        Mounts mounts = Mounts.parse(List.of("hdfs://ns/warehouse=lake", "s3://other=lake"));
+        Folders folders = new Folders();
+        Mounts.Place next = mounts.place(Location.of("hdfs://ns/warehouse/t/_delta_log/2.json")).orElseThrow();
+        assertFalse(folders.have(next));
+        for (String file : List.of("hdfs://ns/warehouse/t/1.json", "hdfs://ns/warehouse/t/_delta_log/_sidecars/1.json", "s3://b/t/_delta_log/1.json")) {
+            folders.found(mounts.place(Location.of(file)).orElseThrow());
+            assertFalse(folders.have(next), file);
+        }
+        folders.found(mounts.place(Location.of("hdfs://ns/warehouse/t/_delta_log/1.json")).orElseThrow());
+        assertTrue(folders.have(next));
+        for (int i = 0; i < 20_000; i++) {
+            folders.found(mounts.place(Location.of("s3://other/t" + i + "/1.json")).orElseThrow());
+        }
+        assertFalse(folders.have(next), "folders without a bound");
     }
 
     @Test

@@ -221,6 +221,7 @@ public final class Replies {
 
         public int errorCode;
         public String errorMessage = "";
+        public boolean errorAsked;
         public ObjectInfo object;
         public long freshForMicros;
         public final List<Part> parts = new ArrayList<>();
@@ -266,6 +267,9 @@ public final class Replies {
                         break;
                     case 2:
                         errorMessage = r.string();
+                        break;
+                    case 3:
+                        errorAsked = r.number() != 0;
                         break;
                     default:
                         r.skip();
