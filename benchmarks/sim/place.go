@@ -9,6 +9,7 @@ import (
 	"github.com/alio-lake/alio/affinity/membership"
 	"github.com/alio-lake/alio/affinity/ring"
 	"github.com/alio-lake/alio/affinity/ring/engines"
+	"github.com/alio-lake/alio/affinity/spread"
 )
 
 // placer decides which worker runs a split.
@@ -34,6 +35,8 @@ type theirs struct {
 	presto bool
 	build  func([]ring.Member) ring.Placement
 	pairs  [][2]int32 // the first two workers of each section
+	query  int64
+	given  map[int32]int // what Trino has given workers of the query
 }
 
 // owners is how many workers both engines prefer for a split.
@@ -82,34 +85,26 @@ func (p *theirs) place(c *cell, section uint32, us int64) (int32, bool) {
 		}
 		return c.fleet.alive[p.r.IntN(len(c.fleet.alive))], false
 	}
-	return c.leastLoaded(pair[:], us, p.r), true // Trino waits, however long the queue
+	return p.ofStage(c, pair), true // Trino waits, however long the queue
 }
 
-// leastLoaded is who has the fewest splits waiting and running; of equals any.
-func (c *cell) leastLoaded(of []int32, us int64, r *rand.Rand) int32 {
-	best, least, ties := of[0], math.MaxInt, 0
-	for _, w := range of {
-		n := c.fleet.workers[w].waiting(us)
-		for _, at := range c.fleet.workers[w].free {
-			if at > us {
-				n++
-			}
-		}
-		switch {
-		case n < least:
-			best, least, ties = w, n, 1
-		case n == least:
-			if ties++; r.IntN(ties) == 0 {
-				best = w
-			}
-		}
+// ofStage is whom Trino takes of two: who was given least of the same query, the last of equals (node-scheduler.splits-balancing-policy is STAGE by default). What workers have of other queries is not looked at.
+func (p *theirs) ofStage(c *cell, pair [2]int32) int32 {
+	if p.query != c.began {
+		p.query, p.given = c.began, map[int32]int{}
 	}
-	return best
+	w := pair[1]
+	if p.given[pair[0]] < p.given[w] {
+		w = pair[0]
+	}
+	p.given[w]++
+	return w
 }
 
 // ours is Alio's: the epoch in force, and the editor that leads to the next.
 type ours struct {
 	r       *rand.Rand
+	spread  *spread.Spread
 	editor  *membership.Editor
 	epoch   *ring.Epoch
 	number  []int32 // worker by slot
@@ -147,7 +142,11 @@ func newOurs(c *cell, seed uint64, queues bool) (*ours, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &ours{r: rand.New(rand.NewPCG(seed, 5)), editor: membership.NewEditor(rules), epoch: e, asked: map[uint64]int{}, heat: map[uint64]float64{}}
+	by, err := spread.New(spread.Options{Ahead: c.o.ahead})
+	if err != nil {
+		return nil, err
+	}
+	p := &ours{spread: by, r: rand.New(rand.NewPCG(seed, 5)), editor: membership.NewEditor(rules), epoch: e, asked: map[uint64]int{}, heat: map[uint64]float64{}}
 	for range c.lake.sections {
 		p.owner, p.before, p.movedAt = append(p.owner, -1), append(p.before, -1), append(p.movedAt, 0)
 	}
@@ -155,7 +154,6 @@ func newOurs(c *cell, seed uint64, queues bool) (*ours, error) {
 }
 
 func (p *ours) look(c *cell, now int64) (float64, error) {
-	at := time.Unix(0, 0).Add(time.Duration(now) * time.Millisecond)
 	seen := membership.Seen{Drained: map[string]bool{}, Rates: p.heat}
 	for _, i := range c.fleet.alive {
 		w := c.fleet.workers[i]
@@ -165,7 +163,7 @@ func (p *ours) look(c *cell, now int64) (float64, error) {
 			seen.Drained[w.name] = true
 		}
 	}
-	edit := p.editor.Edit(p.epoch, seen, at)
+	edit := p.editor.Edit(p.epoch, seen, at(now))
 	p.again = 0
 	if edit.Again > 0 {
 		p.again = now + edit.Again.Milliseconds()
@@ -241,7 +239,8 @@ func (p *ours) place(c *cell, section uint32, us int64) (int32, bool) {
 	if c.queues && c.on {
 		p.asked[key]++
 	}
-	slots, err := p.epoch.Owners(key, min(owners, p.epoch.Most()))
+	var found [ring.MaxHotOwners]ring.Slot
+	slots, err := p.owners(c, found[:0], key, us)
 	if err != nil { // nobody serves: the engine's own choice
 		return c.fleet.alive[p.r.IntN(len(c.fleet.alive))], true
 	}
@@ -252,16 +251,30 @@ func (p *ours) place(c *cell, section uint32, us int64) (int32, bool) {
 			of = append(of, p.number[s])
 		}
 	}
-	switch {
-	case len(of) == 0:
+	if len(of) == 0 {
 		return c.fleet.alive[p.r.IntN(len(c.fleet.alive))], true
-	case len(of) > owners: // a hot section: any of its owners
-		return c.leastLoaded(of, us, p.r), true
-	case len(of) == owners && c.fleet.workers[of[0]].waiting(us) >= busyAt: // two in order, as Presto takes them
-		return c.leastLoaded(of, us, p.r), true
 	}
 	return of[0], true
 }
+
+// owners asks for one, as the bridge of Trino does. Where time is not modelled nobody is ahead of anybody, and one that is
+// missed is passed over for the next, as the bridge does.
+func (p *ours) owners(c *cell, dst []ring.Slot, key uint64, us int64) ([]ring.Slot, error) {
+	k := min(1, p.epoch.Most())
+	if c.queues && c.on {
+		return p.spread.Choose(dst, p.epoch, key, k, at(us/microseconds))
+	}
+	slots, err := p.epoch.Owners(key, min(owners, p.epoch.Most()))
+	for i, s := range slots {
+		if c.fleet.workers[p.number[s]].alive {
+			return slots[i : i+1], err
+		}
+	}
+	return nil, err
+}
+
+// at is a moment of the simulation.
+func at(ms int64) time.Time { return time.Unix(0, 0).Add(time.Duration(ms) * time.Millisecond) }
 
 // told is what the coordinator has counted since it told last: which sections were asked about often enough to be mentioned, as cmd/alio does.
 func (p *ours) told(ms int64) {
