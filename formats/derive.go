@@ -101,7 +101,7 @@ func (p *plan) parquet(length int64, encrypted bool, r io.ReaderAt) (*Layout, er
 		return nil, needFrom(p.footerStart, err)
 	}
 	footer = footer[:length]
-	p.extents = slices.Grow(w.extents, len(footer)/chunkBytes)
+	p.extents, p.aside = slices.Grow(w.extents, len(footer)/chunkBytes), w.aside
 	if err := parquet.ReadFooter(footer, p.chunk); err != nil {
 		return nil, err
 	}

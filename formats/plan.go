@@ -25,6 +25,8 @@ type plan struct {
 	tail                         []byte // [tailStart, size)
 	class                        Class  // by path: not Other where the whole file is a table format's metadata
 	extents                      []extent
+	aside                        [asides][]extent // what arrange puts to extents
+	count                        int              // of both
 	indexes                      []indexRef
 	scratch                      []extent // of one stripe
 	work                         *workspace
@@ -38,6 +40,14 @@ type extent struct {
 	index      int32 // data pages larger than MaxPage: 1 + where in plan.indexes their offset index is named; else 0
 }
 
+// What most writers put behind the data of all chunks, each kind together: it is gathered apart, so that a footer in the order of the file needs no sorting.
+const (
+	offsetIndexes = iota
+	columnIndexes
+	bloomFilters
+	asides
+)
+
 // indexRef is where an offset index lies.
 type indexRef struct{ start, end int64 }
 
@@ -47,12 +57,12 @@ func (p *plan) chunk(c *parquet.Chunk) error {
 		return err
 	}
 	if c.OffsetIndexOffset != 0 && c.OffsetIndexLength != 0 {
-		if err := p.add(c, "offset index", c.OffsetIndexOffset, c.OffsetIndexLength, PageIndex); err != nil {
+		if err := p.add(&p.aside[offsetIndexes], c, "offset index", c.OffsetIndexOffset, c.OffsetIndexLength, PageIndex); err != nil {
 			return err
 		}
 	}
 	if c.ColumnIndexOffset != 0 && c.ColumnIndexLength != 0 {
-		if err := p.add(c, "column index", c.ColumnIndexOffset, c.ColumnIndexLength, PageIndex); err != nil {
+		if err := p.add(&p.aside[columnIndexes], c, "column index", c.ColumnIndexOffset, c.ColumnIndexLength, PageIndex); err != nil {
 			return err
 		}
 	}
@@ -63,11 +73,12 @@ func (p *plan) chunk(c *parquet.Chunk) error {
 	if length == 0 {
 		length = 1 // at least; what comes next in the file tells its end
 	}
-	if err := p.add(c, "bloom filter", c.BloomFilterOffset, length, BloomFilter); err != nil {
+	blooms := &p.aside[bloomFilters]
+	if err := p.add(blooms, c, "bloom filter", c.BloomFilterOffset, length, BloomFilter); err != nil {
 		return err
 	}
 	if c.BloomFilterLength == 0 {
-		p.extents[len(p.extents)-1].end = unknownEnd
+		(*blooms)[len(*blooms)-1].end = unknownEnd
 	}
 	return nil
 }
@@ -78,7 +89,7 @@ func (p *plan) data(c *parquet.Chunk) error {
 		return nil
 	}
 	start := c.Start()
-	if err := p.add(c, "column chunk", start, c.CompressedSize, Column); err != nil {
+	if err := p.add(&p.extents, c, "column chunk", start, c.CompressedSize, Column); err != nil {
 		return err
 	}
 	e := &p.extents[len(p.extents)-1]
@@ -102,13 +113,13 @@ func (p *plan) data(c *parquet.Chunk) error {
 	return nil
 }
 
-// add checks an extent against the file (between the leading magic and the footer) and takes it in.
-func (p *plan) add(c *parquet.Chunk, what string, start, length int64, class Class) error {
+// add checks an extent against the file (between the leading magic and the footer) and takes it into a list of the plan.
+func (p *plan) add(list *[]extent, c *parquet.Chunk, what string, start, length int64, class Class) error {
 	if !p.fits(start, length) {
 		return fmt.Errorf("%w: row group %d column %d: %s of %d bytes at %d lies outside [%d, %d)",
 			ErrCorrupt, c.RowGroup, c.Column, what, length, start, p.first, p.footerStart)
 	}
-	return p.push(extent{start: start, end: start + length, class: class})
+	return p.push(list, extent{start: start, end: start + length, class: class})
 }
 
 // fits tells whether [start, start+length) lies between the leading magic and the footer.
@@ -116,12 +127,12 @@ func (p *plan) fits(start, length int64) bool {
 	return start >= p.first && length >= 0 && start <= p.footerStart && length <= p.footerStart-start
 }
 
-// push takes in an extent that fits.
-func (p *plan) push(e extent) error {
-	if len(p.extents) >= MaxPages {
+// push takes an extent that fits into a list of the plan.
+func (p *plan) push(list *[]extent, e extent) error {
+	if p.count++; p.count > MaxPages {
 		return fmt.Errorf("%w: a footer of more than %d extents", ErrTooLarge, MaxPages)
 	}
-	p.extents = append(p.extents, e)
+	*list = append(*list, e)
 	return nil
 }
 
@@ -131,7 +142,7 @@ func (p *plan) layout(r io.ReaderAt) (*Layout, error) {
 		return nil, err
 	}
 	l, err := p.build()
-	if err != nil || !slices.ContainsFunc(p.extents, func(e extent) bool { return e.index != 0 && e.end-e.start > MaxPage }) {
+	if err != nil || len(p.indexes) == 0 {
 		return l, err
 	}
 	// Where the offset indexes lie does not depend on what they say, so the first layout's pages are the ones to read them by.
@@ -144,6 +155,7 @@ func (p *plan) layout(r io.ReaderAt) (*Layout, error) {
 // arrange sorts the extents, ends those of unknown length, refuses overlaps, joins neighbouring page indexes, and drops what lies in
 // the tail: there the tail wins.
 func (p *plan) arrange() error {
+	p.gather()
 	if !p.inOrder() {
 		slices.SortFunc(p.extents, func(a, b extent) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end)) })
 	}
@@ -164,14 +176,33 @@ func (p *plan) arrange() error {
 		if e.end = min(e.end, p.tailStart); e.start >= e.end {
 			continue
 		}
-		if n := len(kept); n > 0 && joins(kept[n-1], e) {
+		if n := len(kept); e.class == PageIndex && n > 0 && joins(kept[n-1], e) {
 			kept[n-1].end = e.end
+			continue
+		}
+		if n := len(kept); n == i { // as good as all of them: they stay where they are
+			kept = p.extents[:n+1]
+			kept[n].end = e.end
 			continue
 		}
 		kept = append(kept, e)
 	}
 	p.extents = kept
 	return nil
+}
+
+// gather puts the extents of each kind behind the others, first those that begin first.
+func (p *plan) gather() {
+	slices.SortFunc(p.aside[:], func(a, b []extent) int {
+		if len(a) == 0 || len(b) == 0 {
+			return cmp.Compare(len(a), len(b))
+		}
+		return cmp.Compare(a[0].start, b[0].start)
+	})
+	for i, list := range p.aside {
+		p.extents = append(p.extents, list...)
+		p.aside[i] = list[:0]
+	}
 }
 
 // inOrder reports whether the extents need no sorting, as those of most writers do not.
@@ -186,17 +217,21 @@ func (p *plan) inOrder() bool {
 	return true
 }
 
-// joins reports whether two extents share a page.
+// joins reports whether a page index shares a page with the extent before it.
 func joins(a, b extent) bool {
-	return a.class == PageIndex && b.class == PageIndex && a.end == b.start && b.end-a.start <= indexPage
+	return a.class == b.class && a.end == b.start && b.end-a.start <= indexPage
 }
 
 // build turns extents that are in order into cuts.
 func (p *plan) build() (*Layout, error) {
 	b := builder{cuts: make([]uint64, 0, len(p.extents)+len(p.extents)/8+4)}
+	other := p.classed(Other)
 	var pos int64
-	for _, e := range p.extents {
-		b.gap(pos, e.start, p.classed(Other))
+	for i := range p.extents {
+		e := &p.extents[i]
+		if pos < e.start {
+			b.gap(pos, e.start, other)
+		}
 		if e.grid {
 			b.gap(e.start, e.end, p.classed(e.class))
 		} else {
@@ -205,10 +240,10 @@ func (p *plan) build() (*Layout, error) {
 		pos = e.end
 	}
 	if p.footerStart < p.tailStart {
-		b.gap(pos, p.footerStart, p.classed(Other))
+		b.gap(pos, p.footerStart, other)
 		b.parts(p.footerStart, p.tailStart, Footer)
 	} else {
-		b.gap(pos, p.tailStart, p.classed(Other))
+		b.gap(pos, p.tailStart, other)
 	}
 	b.parts(p.tailStart, p.size, Footer)
 	if b.full {

@@ -58,7 +58,7 @@ func (p *plan) stripe(i int, s *orc.Stripe) error {
 		}
 		part.start, part.end = at, at+part.end
 		if at = part.end; part.start < part.end {
-			if err := p.push(part); err != nil {
+			if err := p.push(&p.extents, part); err != nil {
 				return err
 			}
 		}
@@ -70,7 +70,7 @@ func (p *plan) stripe(i int, s *orc.Stripe) error {
 // leaves the plan as it was if the result would not be sound.
 func (p *plan) streams(ps *orc.Postscript, stripes []orc.Stripe) bool {
 	before := p.extents
-	p.extents = make([]extent, 0, len(before)*2)
+	p.extents, p.count = make([]extent, 0, len(before)*2), 0
 	known := false
 	for i := range stripes {
 		ok, err := p.stripeStreams(ps, &stripes[i])
@@ -135,16 +135,16 @@ func (p *plan) pushStripe(own []extent, index int64, footer extent) error {
 		for len(own) > 0 && own[0].start < index {
 			own = own[1:]
 		}
-		if err := p.push(whole); err != nil {
+		if err := p.push(&p.extents, whole); err != nil {
 			return err
 		}
 	}
 	for _, e := range own {
-		if err := p.push(e); err != nil {
+		if err := p.push(&p.extents, e); err != nil {
 			return err
 		}
 	}
-	return p.push(footer)
+	return p.push(&p.extents, footer)
 }
 
 func streamClass(s orc.Stream) Class {

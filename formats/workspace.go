@@ -10,6 +10,7 @@ import (
 type workspace struct {
 	footer  []byte
 	extents []extent
+	aside   [asides][]extent
 }
 
 var workspaces = sync.Pool{New: func() any { return new(workspace) }}
@@ -37,8 +38,13 @@ func (w *workspace) giveBack(p *plan) {
 	if cap(p.extents) > cap(w.extents) {
 		w.extents = p.extents[:0]
 	}
-	p.work, p.extents = nil, nil
-	if cap(w.footer)+cap(w.extents)*int(unsafe.Sizeof(extent{})) <= maxWorkspace {
+	extents := cap(w.extents)
+	for i, list := range p.aside {
+		w.aside[i] = list[:0]
+		extents += cap(list)
+	}
+	p.work, p.extents, p.aside = nil, nil, [asides][]extent{}
+	if cap(w.footer)+extents*int(unsafe.Sizeof(extent{})) <= maxWorkspace {
 		workspaces.Put(w)
 	}
 }

@@ -135,9 +135,30 @@ func skipList(b []byte, pos, depth int) int {
 	return pos
 }
 
+// run is a part of a footer, n bytes from at on.
+type run struct{ at, n int }
+
+// again reports whether the bytes at pos are those of r: where they begin in the same state they say the same.
+func (r run) again(b []byte, pos int) bool {
+	return r.n > 0 && r.n <= len(b)-pos && string(b[pos:pos+r.n]) == string(b[r.at:r.at+r.n])
+}
+
+// column is what the chunks of a column have in common as a rule, where one of them was read: the fields of ColumnMetaData before its counts (type, encodings,
+// path, codec), of which last is the last, and its encoding_stats. They are a third of a footer with statistics, and most of its values.
+type column struct {
+	head, encodings run
+	last            int
+}
+
+// maxColumns is of how many columns this is remembered; those beyond take turns.
+const maxColumns = 4096
+
+// headEnd is the last field that may be in a column's head, encodingStats the field of that name.
+const headEnd, encodingStats = 4, 13
+
 // chunkFast reads a plain ColumnChunk into c, which is zero but for its ordinals, and returns where the next one starts; -1 where anything is unusual:
-// columnChunk then goes the careful way from the same place.
-func chunkFast(b []byte, pos int, c *Chunk) int {
+// columnChunk then goes the careful way from the same place. like is what the same footer has told of the column, and is told more.
+func chunkFast(b []byte, pos int, c *Chunk, like *column) int {
 	known := false
 	for id := 0; pos >= 0 && pos < len(b); {
 		h := b[pos]
@@ -155,7 +176,7 @@ func chunkFast(b []byte, pos int, c *Chunk) int {
 		switch {
 		case id == 3 && h&0x0f == typeStruct && !known:
 			known = true
-			pos = metaDataFast(b, pos, c)
+			pos = metaDataFast(b, pos, c, like)
 		case id == 4 && h&0x0f == typeI64:
 			c.OffsetIndexOffset, pos = number(b, pos)
 		case id == 5 && h&0x0f == typeI32:
@@ -174,30 +195,30 @@ func chunkFast(b []byte, pos int, c *Chunk) int {
 }
 
 // metaDataFast reads a plain ColumnMetaData.
-func metaDataFast(b []byte, pos int, c *Chunk) int {
+func metaDataFast(b []byte, pos int, c *Chunk, like *column) int {
 	has := 0
-	for id := 0; pos >= 0 && pos < len(b); {
+	pos, id := headFast(b, pos, like)
+	for pos >= 0 && pos < len(b) {
 		h := b[pos]
-		pos++
 		if h == typeStop {
 			if has != 1<<7|1<<9 {
 				return -1
 			}
-			return pos
+			return pos + 1
 		}
 		if h>>4 == 0 {
 			return -1
 		}
 		id += int(h >> 4)
 		if 1<<id&wanted == 0 {
-			pos = skipFast(b, pos, h&0x0f, fastDepth)
+			pos = skipKnown(b, pos, id, like)
 			continue
 		}
 		if typ := h & 0x0f; typ != typeI64 && typ != typeI32 {
 			return -1
 		}
 		var v int64
-		v, pos = number(b, pos)
+		v, pos = number(b, pos+1)
 		switch id {
 		case 7:
 			c.CompressedSize = v
@@ -214,6 +235,38 @@ func metaDataFast(b []byte, pos int, c *Chunk) int {
 		}
 	}
 	return -1
+}
+
+// headFast steps over the head of a ColumnMetaData, to the first field after it, and returns the last field's id.
+func headFast(b []byte, pos int, like *column) (next, id int) {
+	if like.head.again(b, pos) {
+		return pos + like.head.n, like.last
+	}
+	start := pos
+	for pos >= 0 && pos < len(b) {
+		h := b[pos]
+		delta := int(h >> 4)
+		if delta == 0 || id+delta > headEnd { // also where the struct stops; who reads on sees to it
+			like.head, like.last = run{start, pos - start}, id
+			return pos, id
+		}
+		id += delta
+		pos = skipFast(b, pos+1, h&0x0f, fastDepth)
+	}
+	return -1, id
+}
+
+// skipKnown steps over a field, of which the header is at pos.
+func skipKnown(b []byte, pos, id int, like *column) int {
+	if id != encodingStats {
+		return skipFast(b, pos+1, b[pos]&0x0f, fastDepth)
+	}
+	if like.encodings.again(b, pos) {
+		return pos + like.encodings.n
+	}
+	next := skipFast(b, pos+1, b[pos]&0x0f, fastDepth)
+	like.encodings = run{pos, next - pos}
+	return next
 }
 
 // wanted are the fields of ColumnMetaData that say where things lie.

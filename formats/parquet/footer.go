@@ -110,10 +110,11 @@ func (d *decoder) columns(typ byte, g int, c *Chunk, visit func(*Chunk) error) e
 	if err != nil {
 		return err
 	}
+	d.know(n)
 	for i := range n {
 		*c = Chunk{RowGroup: g, Column: i}
 		known := true
-		if next := chunkFast(d.b, d.pos, c); next >= 0 {
+		if next := chunkFast(d.b, d.pos, c, &d.known[i%maxColumns]); next >= 0 {
 			d.pos = next
 		} else {
 			*c = Chunk{RowGroup: g, Column: i}
@@ -129,6 +130,13 @@ func (d *decoder) columns(typ byte, g int, c *Chunk, visit func(*Chunk) error) e
 		}
 	}
 	return nil
+}
+
+// know makes room for what n columns have in common.
+func (d *decoder) know(n int) {
+	if n = min(n, maxColumns); n > len(d.known) {
+		d.known = append(d.known, make([]column, n-len(d.known))...)
+	}
 }
 
 // columnChunk reads a ColumnChunk. known is false if its bytes are elsewhere or its metadata is not readable.

@@ -39,6 +39,8 @@ type decoder struct {
 	pos int
 	// stack holds the containers that skip is inside of, so that no input can make it recurse.
 	stack [maxDepth]frame
+	// known is what the columns of the row groups so far have in common, each at its ordinal.
+	known []column
 }
 
 // frame is a container being skipped.

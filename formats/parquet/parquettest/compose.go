@@ -154,3 +154,21 @@ func Synthetic(columns, rowGroups int, size int64) (meta *parquet.FileMetaData, 
 	}
 	return meta, end
 }
+
+// Indexed gives a Synthetic footer page indexes after its data, the column indexes of all chunks and then their offset indexes, and returns where they end.
+func Indexed(meta *parquet.FileMetaData, end int64) int64 {
+	for _, offsets := range []bool{false, true} {
+		for _, g := range meta.RowGroups {
+			for _, c := range g.Columns {
+				at, n := end, int32(64)
+				if offsets {
+					c.OffsetIndexOffset, c.OffsetIndexLength = &at, &n
+				} else {
+					c.ColumnIndexOffset, c.ColumnIndexLength = &at, &n
+				}
+				end += int64(n)
+			}
+		}
+	}
+	return end
+}
