@@ -38,8 +38,9 @@ type hotStage struct {
 	service *harness.Affinity
 	origin  *s3proxy.Proxy
 	rows    func(ctx context.Context, catalog, text string) ([]string, error)
-	table   func(catalog, name string) string // its full name
-	tasks   string                            // a query for each worker's splits and rows of scans, ever since
+	table   func(catalog, name string) string      // its full name
+	bean    func(ctx context.Context) (any, error) // the coordinator's counters of placing
+	tasks   string                                 // a query for each worker's splits and rows of scans, ever since
 }
 
 // shares are what each worker has done, by its node's name.
@@ -148,6 +149,9 @@ func (h *hotStage) measure(ctx context.Context, t *testing.T, what, catalog stri
 // evened checks what ours promises: the hot section has more owners while it is hot, and both workers do their part; the store is asked for it once more at most, by the second owner; and the owners are lost again.
 func (h *hotStage) evened(ctx context.Context, t *testing.T, o hotOutcome, files int) {
 	t.Helper()
+	counted, err := h.bean(ctx)
+	need(t, err)
+	t.Logf("RESULT the coordinator: %v", counted)
 	if o.mostHot == 0 {
 		t.Error("no section had more owners")
 	}
@@ -185,6 +189,7 @@ func TestTrinoHotFile(t *testing.T) {
 	}
 	h := &hotStage{service: f.service, origin: f.origin, table: func(catalog, name string) string { return catalog + ".tiny." + name },
 		tasks: "SELECT node_id, sum(completed_splits), sum(raw_input_rows) FROM system.runtime.tasks WHERE stage_id LIKE '%.1' AND node_id <> 'alio0' GROUP BY node_id"}
+	h.bean = func(ctx context.Context) (any, error) { return f.trino.MBean(ctx, "io.alio:type=Affinity,name=hive") }
 	h.rows = func(ctx context.Context, catalog, text string) ([]string, error) {
 		db, err := f.trino.DB(catalog, "tiny")
 		if err != nil {
@@ -234,6 +239,9 @@ func TestPrestoHotFile(t *testing.T) {
 	c.hotTables(ctx, t)
 	h := &hotStage{service: c.service, origin: c.origin, table: func(catalog, name string) string { return catalog + ".s3a_" + name + ".store_sales" },
 		tasks: "SELECT node_id, sum(completed_splits), sum(raw_input_rows) FROM system.runtime.tasks WHERE stage_id LIKE '%.1' AND node_id <> 'alio-coordinator' GROUP BY node_id"}
+	h.bean = func(ctx context.Context) (any, error) {
+		return c.presto.MBean(ctx, 0, "io.alio:type=Affinity,name=alio")
+	}
 	h.rows = func(ctx context.Context, _, text string) ([]string, error) { return c.presto.Query(ctx, text) }
 	h.measure(ctx, t, "(warm-up of Java: not a result)", "anywhere")
 	h.measure(ctx, t, "Presto, no affinity (two sidecars)", "anywhere")

@@ -93,12 +93,12 @@ func (t *Editor) judged(base *ring.Epoch, seen Seen, now time.Time) (out []ring.
 	if seen.Keep || t.rules.Absent == 0 {
 		return out, unfit
 	}
-	return append(out, t.absent(t.rules.Absent, base, fit, now)...), unfit
+	return append(out, t.absent(t.rules.Absent, base, seen.Drained, fit, now)...), unfit
 }
 
 // absent are members of the ring that are missed, and not for too long: they keep their place and are left out of answers, so that one that was only restarted has exactly its share again. The place of one whose
-// successor has come is not kept.
-func (t *Editor) absent(limit time.Duration, base *ring.Epoch, there []Announced, now time.Time) (out []ring.Member) {
+// successor has come, or that an operator drains, is not kept.
+func (t *Editor) absent(limit time.Duration, base *ring.Epoch, drained map[string]bool, there []Announced, now time.Time) (out []ring.Member) {
 	if t.gone == nil {
 		t.gone = map[string]time.Time{}
 	}
@@ -118,7 +118,7 @@ func (t *Editor) absent(limit time.Duration, base *ring.Epoch, there []Announced
 			if t.again == 0 || wait < t.again {
 				t.again = wait
 			}
-			m.Excluded = true
+			m.Excluded, m.Draining = true, m.Draining || drained[m.Name]
 			out = append(out, m)
 		}
 	}

@@ -102,6 +102,26 @@ func TestSuccessor(t *testing.T) {
 	}
 }
 
+// TestDrainMissed: the place of a member that is missed is given away at once when an operator drains it, to those who stood in.
+func TestDrainMissed(t *testing.T) {
+	rules := Rules{Settings: ring.Settings{Partitions: 1024}, Absent: time.Hour}
+	now, editor := time.Now(), NewEditor(rules)
+	e, there := epochOf(t, 10)
+	step := func(seen Seen) {
+		next, err := e.Apply(editor.Edit(e, seen, now).Change)
+		need(t, err)
+		e = next
+	}
+	step(Seen{Members: slices.Clone(there[1:])})
+	if e.Holdings()[0].First == 0 || firsts(t, e)["w00"] > 0 {
+		t.Errorf("missed: it holds %+v, and is first for %d partitions", e.Holdings()[0], firsts(t, e)["w00"])
+	}
+	step(Seen{Members: slices.Clone(there[1:]), Drained: map[string]bool{"w00": true}})
+	if e.Holdings()[0].First > 0 {
+		t.Errorf("missed and drained: it holds %+v", e.Holdings()[0])
+	}
+}
+
 // TestStandinsStay: when a member that is missed is given up, those who stood in for it are the owners: nothing moves a second time.
 func TestStandinsStay(t *testing.T) {
 	rules := Rules{Settings: ring.Settings{Partitions: 4096}, Absent: time.Minute}

@@ -19,7 +19,7 @@ var modes = []mode{
 	{"none", "no cache", "any", false, false},
 	{"random", "a cache beside each worker, splits placed anywhere", "any", true, false},
 	{"presto", "Presto's soft affinity: its ring of 1,000 points, two preferred workers in order, any other, without its cache, when both are busy", "presto", true, false},
-	{"trino", "Trino's: rendezvous over 2,048 buckets; of two workers the one that has less of the same query, and waits for it", "trino", true, false},
+	{"trino", "Trino's: rendezvous over 2,048 buckets; the less loaded of two workers, waits for them", "trino", true, false},
 	{"affinity", "Alio's affinity", "alio", true, false},
 	{"peers", "Alio's affinity, and a miss asks a peer ahead of the origin: who owns the section, or the owner who owned it before", "alio", true, true},
 }
@@ -59,7 +59,6 @@ type cell struct {
 	events []event
 	seen   []uint64 // pages that were read from the origin, a bit each
 	on     bool     // measured now
-	began  int64    // queries, ever
 	n      counts
 	times  []int64 // of queries, ms
 	bursts []int64
@@ -155,7 +154,6 @@ func (c *cell) measure() {
 // query runs one.
 func (c *cell) query(q *query) {
 	us, end := q.at*microseconds, q.at*microseconds
-	c.began++
 	for i := range q.splits {
 		s := &q.splits[i]
 		w, cacheable := c.placer.place(c, s.section, us)

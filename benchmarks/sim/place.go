@@ -35,8 +35,6 @@ type theirs struct {
 	presto bool
 	build  func([]ring.Member) ring.Placement
 	pairs  [][2]int32 // the first two workers of each section
-	query  int64
-	given  map[int32]int // what Trino has given workers of the query
 }
 
 // owners is how many workers both engines prefer for a split.
@@ -85,20 +83,29 @@ func (p *theirs) place(c *cell, section uint32, us int64) (int32, bool) {
 		}
 		return c.fleet.alive[p.r.IntN(len(c.fleet.alive))], false
 	}
-	return p.ofStage(c, pair), true // Trino waits, however long the queue
+	return c.leastLoaded(pair[:], us, p.r), true // Trino waits, however long the queue
 }
 
-// ofStage is whom Trino takes of two: who was given least of the same query, the last of equals (node-scheduler.splits-balancing-policy is STAGE by default). What workers have of other queries is not looked at.
-func (p *theirs) ofStage(c *cell, pair [2]int32) int32 {
-	if p.query != c.began {
-		p.query, p.given = c.began, map[int32]int{}
+// leastLoaded is who has the fewest splits waiting and running; of equals any.
+func (c *cell) leastLoaded(of []int32, us int64, r *rand.Rand) int32 {
+	best, least, ties := of[0], math.MaxInt, 0
+	for _, w := range of {
+		n := c.fleet.workers[w].waiting(us)
+		for _, at := range c.fleet.workers[w].free {
+			if at > us {
+				n++
+			}
+		}
+		switch {
+		case n < least:
+			best, least, ties = w, n, 1
+		case n == least:
+			if ties++; r.IntN(ties) == 0 {
+				best = w
+			}
+		}
 	}
-	w := pair[1]
-	if p.given[pair[0]] < p.given[w] {
-		w = pair[0]
-	}
-	p.given[w]++
-	return w
+	return best
 }
 
 // ours is Alio's: the epoch in force, and the editor that leads to the next.
