@@ -31,6 +31,7 @@ const (
 	hotTime      = 20 * time.Second
 	hotLoad      = "{hot_rate: 10, hot_cool: 10s}"
 	hotSplit     = "1MB"
+	hotLook      = 250 * time.Millisecond // how often the service is asked which sections are hot
 )
 
 // hotStage is an engine of a coordinator and two workers whose tables hot, of one file, and others are there.
@@ -114,7 +115,9 @@ func (h *hotStage) measure(ctx context.Context, t *testing.T, what, catalog stri
 	for range otherClients {
 		all.Go(func() { client(others, want[1], &o.others) })
 	}
-	for begun := time.Now(); time.Since(begun) < hotTime && !over.Load(); time.Sleep(250 * time.Millisecond) {
+	tick := time.NewTicker(hotLook)
+	defer tick.Stop()
+	for begun := time.Now(); time.Since(begun) < hotTime && !over.Load(); <-tick.C {
 		n, err := h.service.HotSections(ctx)
 		need(t, err)
 		o.mostHot = max(o.mostHot, n)
@@ -162,8 +165,7 @@ func (h *hotStage) evened(ctx context.Context, t *testing.T, o hotOutcome, files
 		t.Errorf("%d data GETs for files that were read twice before; the second worker should read each of %d once", o.cost.DataGETs, files)
 	}
 	begun, left := time.Now(), 1
-	for left > 0 && time.Since(begun) < time.Minute {
-		time.Sleep(250 * time.Millisecond)
+	for tick := time.NewTicker(hotLook); left > 0 && time.Since(begun) < time.Minute; <-tick.C {
 		var err error
 		left, err = h.service.HotSections(ctx)
 		need(t, err)

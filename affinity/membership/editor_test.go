@@ -113,12 +113,18 @@ func TestDrainMissed(t *testing.T) {
 		e = next
 	}
 	step(Seen{Members: slices.Clone(there[1:])})
-	if e.Holdings()[0].First == 0 || firsts(t, e)["w00"] > 0 {
-		t.Errorf("missed: it holds %+v, and is first for %d partitions", e.Holdings()[0], firsts(t, e)["w00"])
+	if m := e.Members()[0]; m.Draining || !m.Excluded || firsts(t, e)["w00"] > 0 {
+		t.Errorf("missed: %+v is first for %d partitions", m, firsts(t, e)["w00"])
 	}
+	before := e
 	step(Seen{Members: slices.Clone(there[1:]), Drained: map[string]bool{"w00": true}})
-	if e.Holdings()[0].First > 0 {
-		t.Errorf("missed and drained: it holds %+v", e.Holdings()[0])
+	if m := e.Members()[0]; !m.Draining {
+		t.Errorf("missed and drained: %+v", m)
+	}
+	for p := range e.Partitions() {
+		if was, is := firstOf(t, before, p), firstOf(t, e, p); was != is {
+			t.Errorf("partition %d goes on from %s, which stood in, to %s", p, was, is)
+		}
 	}
 }
 
