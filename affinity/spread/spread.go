@@ -47,6 +47,8 @@ type Spread struct {
 		epoch *ring.Epoch
 		given []float64 // by slot of the epoch: splits, times what one counted when it was given
 		begin time.Time // when one split counted 1
+		now   time.Time // of the last look-up, when one split counted
+		unit  float64   // this
 	}
 }
 
@@ -95,6 +97,9 @@ func (s *Spread) unit(e *ring.Epoch, now time.Time) float64 {
 	if s.mu.epoch != e {
 		s.follow(e)
 	}
+	if now.Equal(s.mu.now) { // one of a batch
+		return s.mu.unit
+	}
 	grown := max(0, now.Sub(s.mu.begin).Seconds()/Memory.Seconds())
 	if grown > 100 {
 		for i := range s.mu.given {
@@ -102,7 +107,8 @@ func (s *Spread) unit(e *ring.Epoch, now time.Time) float64 {
 		}
 		s.mu.begin, grown = now, 0
 	}
-	return math.Exp(grown)
+	s.mu.now, s.mu.unit = now, math.Exp(grown)
+	return s.mu.unit
 }
 
 // follow takes what members were given over to the slots of another epoch.
