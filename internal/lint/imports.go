@@ -45,6 +45,7 @@ var Imports = []Allowance{
 	{[]string{"sidecar/rpc"}, []string{"api/*", "cache", "cache/segfile", "formats", "origin", "sidecar", "sidecar/freshness", "internal/*"}},
 	{[]string{"sidecar/peers"}, []string{"affinity/ring", "api/*", "cache", "cache/segfile", "origin", "sidecar", "sidecar/freshness"}},
 	{[]string{"client"}, []string{"api/*", "cache/segfile", "internal/*"}},
+	{[]string{"client/fleet"}, []string{"client", "affinity/follow", "affinity/ring", "api/*"}},
 	{[]string{"api/*"}, nil},
 	{[]string{"api/wire"}, []string{"api/v1"}},
 	{[]string{"sidecar/config"}, []string{"internal/*", "sidecar/freshness"}},

@@ -31,8 +31,9 @@ type AlioOptions struct {
 	Mounts string // YAML below "mounts:": more mounts beside the one that the fields above describe, or all of them if Endpoint is ""
 	Socket string // path of a Unix socket for the gRPC door; "": none
 
-	GRPCListen string // address for the gRPC door on TCP; "": none
-	GRPCToken  string // what its clients show, if it listens
+	GRPCListen string       // address for the gRPC door on TCP; "": none
+	GRPCToken  string       // what its clients show, if it listens
+	GRPCTLS    Certificates // of the door on TCP; its zero: none
 
 	CacheSize string   // "": 1GiB
 	Memory    string   // "": 256MiB
@@ -220,7 +221,11 @@ func (o AlioOptions) grpcOverTCP() string {
 	if o.GRPCListen == "" {
 		return ""
 	}
-	return fmt.Sprintf("    listen: %s\n    tokens: [{name: test, token: %s}]\n", strconv.Quote(o.GRPCListen), strconv.Quote(o.GRPCToken))
+	door := fmt.Sprintf("    listen: %s\n    tokens: [{name: test, token: %s}]\n", strconv.Quote(o.GRPCListen), strconv.Quote(o.GRPCToken))
+	if o.GRPCTLS.Cert != "" {
+		door += fmt.Sprintf("    tls: {cert_file: %s, key_file: %s}\n", strconv.Quote(o.GRPCTLS.Cert), strconv.Quote(o.GRPCTLS.Key))
+	}
+	return door
 }
 
 // Start starts the sidecar again after Kill, Shutdown or a crash, on the same ports and folder, and waits until it is ready.

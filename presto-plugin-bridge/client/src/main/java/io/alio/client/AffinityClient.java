@@ -45,7 +45,7 @@ public final class AffinityClient implements AutoCloseable {
         address = calls.address();
         deadline = calls.controlNanos();
         control = new Control(calls, Control.Service.AFFINITY, counters.calls, warnings);
-        watch = new EpochWatch(control, counters, warnings, address);
+        watch = new EpochWatch(Collections.singletonList(control), counters.epochs, warnings, address);
         counters.ring = watch::ring;
         counters.calls.breakerOpen = () -> control.breaker.isOpen() ? 1 : 0;
     }

@@ -2,6 +2,7 @@ package io.alio.client;
 
 import java.util.Objects;
 import java.util.function.Consumer;
+import javax.net.ssl.SSLContext;
 
 /** Configures an {@link AffinityClient}: {@code AffinityOptions.of("/run/alio/alio.sock")}. Not for use by several threads until the client is made. */
 public final class AffinityOptions {
@@ -21,6 +22,12 @@ public final class AffinityOptions {
     /** Sent with every call, for a service that wants one (TCP). */
     public AffinityOptions token(String value) {
         control.token(value);
+        return this;
+    }
+
+    /** TLS to a TCP door (default: none). The door's certificate must be of the host in the address, and one that context trusts. */
+    public AffinityOptions tls(SSLContext context) {
+        control.tls(context);
         return this;
     }
 

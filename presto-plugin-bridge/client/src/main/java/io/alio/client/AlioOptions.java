@@ -8,6 +8,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Objects;
 import java.util.function.Consumer;
+import javax.net.ssl.SSLContext;
 
 /**
  * Configures an {@link AlioClient}: {@code AlioOptions.of("/run/alio/alio.sock").directories(...)}. The address is required; everything else has a default.
@@ -26,6 +27,7 @@ public final class AlioOptions implements Cloneable {
 
     private final String address;
     private String token = "";
+    private SSLContext tls; // null: none
     private List<Path> directories = Collections.emptyList();
     private int openSegments = 256;
     private int views = 4096;
@@ -50,7 +52,7 @@ public final class AlioOptions implements Cloneable {
 
     /**
      * Where the sidecar listens: the path of its Unix socket (with a slash in it, for Java 16 and later), or host:port of its TCP door, which wants a
-     * {@link #token}.
+     * {@link #token}, and beyond loopback {@link #tls}.
      */
     public static AlioOptions of(String address) {
         return new AlioOptions(address);
@@ -59,6 +61,12 @@ public final class AlioOptions implements Cloneable {
     /** Sent with every call, for a sidecar that wants one (TCP). */
     public AlioOptions token(String value) {
         token = Objects.requireNonNull(value, "token");
+        return this;
+    }
+
+    /** TLS to a TCP door (default: none). The door's certificate must be of the host in the address, and one that context trusts. */
+    public AlioOptions tls(SSLContext context) {
+        tls = context;
         return this;
     }
 
@@ -193,6 +201,7 @@ public final class AlioOptions implements Cloneable {
         if (!address.isEmpty() && !isSocket()) {
             fault(faults, !address.matches(".+:[0-9]{1,5}"), "address \"" + address + "\" is neither the path of a Unix socket (with a slash) nor host:port");
         }
+        fault(faults, tls != null && isSocket(), "TLS is for TCP; the Unix socket \"" + address + "\" has none");
         for (Path p : directories) {
             fault(faults, !p.isAbsolute(), "cache directory \"" + p + "\" is not an absolute path");
         }
@@ -237,6 +246,10 @@ public final class AlioOptions implements Cloneable {
 
     String token() {
         return token;
+    }
+
+    SSLContext tls() {
+        return tls;
     }
 
     List<Path> directories() {

@@ -69,7 +69,7 @@ final class Control {
         this.service = service;
         this.counters = counters;
         this.warnings = warnings;
-        Endpoint e = options.isSocket() ? Endpoint.unix(options.address()) : Endpoint.tcp(options.address());
+        Endpoint e = options.isSocket() ? Endpoint.unix(options.address()) : Endpoint.tcp(options.address(), options.tls());
         channel = new Channel(e, service.name, options.token());
         control = Patience.of(options.controlNanos());
         insisting = new Patience(options.controlNanos(), false, true);

@@ -6,6 +6,8 @@ import io.alio.client.transport.Call;
 import io.alio.client.wire.Replies;
 import io.alio.client.wire.Requests;
 import java.io.ByteArrayOutputStream;
+import java.util.List;
+import java.util.concurrent.atomic.LongAdder;
 
 /**
  * A thread that watches the affinity service and holds the last epoch that was sent, as affinity/follow does in Go. While the service is away the last epoch stays in force, and it is
@@ -19,19 +21,20 @@ final class EpochWatch {
     private static final long SLICE = 100_000_000; // after which it is looked whether the stream has ended
     private static final int MOST_BYTES = 128 << 20; // of an epoch: 65,000 members with the longest names and addresses, and their table
 
-    private final Control control;
-    private final AffinityCounters counters;
+    private final List<Control> controls; // one after the other is asked, from one that fails on
+    private final LongAdder epochs;
     private final Warnings warnings;
-    private final String address;
+    private final String addresses;
     private volatile Ring ring;
     private volatile boolean closed;
     private Thread thread;
 
-    EpochWatch(Control control, AffinityCounters counters, Warnings warnings, String address) {
-        this.control = control;
-        this.counters = counters;
+    /** @param epochs counts those that were taken over */
+    EpochWatch(List<Control> controls, LongAdder epochs, Warnings warnings, String addresses) {
+        this.controls = controls;
+        this.epochs = epochs;
         this.warnings = warnings;
-        this.address = address;
+        this.addresses = addresses;
     }
 
     /** The last epoch that was sent; null before the first. */
@@ -53,10 +56,12 @@ final class EpochWatch {
     }
 
     private void run() {
+        int next = 0;
         for (long pause = FIRST_PAUSE; !closed; pause = Math.min(2 * pause, LAST_PAUSE)) {
+            Control control = controls.get(next % controls.size());
             String why;
             try {
-                Watching w = new Watching();
+                Watching w = new Watching(control);
                 why = w.run();
                 if (w.took) {
                     pause = FIRST_PAUSE;
@@ -67,7 +72,8 @@ final class EpochWatch {
                 why = e.toString();
             }
             if (why != null) {
-                warnings.warn("watch", address + ": the watch of epochs ended; " + (ring == null ? "none has come yet" : "the last one stays in force") + ": " + why);
+                next++;
+                warnings.warn("watch", addresses + ": the watch of epochs ended; " + (ring == null ? "none has come yet" : "the last one stays in force") + ": " + why);
                 if (control.pausedForGood(pause)) {
                     return;
                 }
@@ -79,7 +85,12 @@ final class EpochWatch {
     private final class Watching {
         private final EpochSink sink = new EpochSink(MOST_BYTES);
         private final ByteArrayOutputStream data = new ByteArrayOutputStream(); // of an epoch that is being sent
+        private final Control control;
         private boolean took; // at least one epoch
+
+        Watching(Control control) {
+            this.control = control;
+        }
 
         /** Takes over epochs until the stream ends, and says why it did; null: it is time for another one. */
         String run() throws InterruptedException {
@@ -124,7 +135,7 @@ final class EpochWatch {
             }
             ring = m.edits ? held.patch(all) : Ring.decode(all);
             took = true;
-            counters.epochs.increment();
+            epochs.increment();
         }
     }
 }

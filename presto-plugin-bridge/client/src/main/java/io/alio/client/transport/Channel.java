@@ -78,7 +78,7 @@ public final class Channel {
     private byte[] headersOf(String method) {
         ByteArrayOutputStream b = new ByteArrayOutputStream();
         Hpack.literal(b, ":method", "POST");
-        Hpack.literal(b, ":scheme", "http");
+        Hpack.literal(b, ":scheme", endpoint.scheme());
         Hpack.literal(b, ":path", "/" + service + "/" + method);
         Hpack.literal(b, ":authority", "localhost");
         Hpack.literal(b, "content-type", "application/grpc");

@@ -1,9 +1,7 @@
 package io.alio.client.transport;
 
 import java.io.IOException;
-import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
-import java.nio.channels.SocketChannel;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -46,7 +44,7 @@ final class Connection {
     private final Map<Integer, Call> calls = new HashMap<>();
     private final ByteBuffer out = ByteBuffer.allocateDirect(2 * FRAME);
 
-    private SocketChannel socket; // under the lock
+    private Wire wire; // under the lock
     private String broken; // why, under the lock; null: it is not
     private boolean ready; // under the lock: calls can be made
     private boolean leaving; // under the lock: the other side takes no new calls
@@ -267,9 +265,7 @@ final class Connection {
         }
         unheard += out.remaining() + OVERHEAD;
         try {
-            while (out.hasRemaining()) {
-                socket.write(out);
-            }
+            wire.write(out);
         } finally {
             out.clear();
         }
@@ -299,12 +295,12 @@ final class Connection {
     private void run() {
         String why;
         try {
-            SocketChannel s = endpoint.connect();
-            if (!begin(s)) {
-                s.close();
+            Wire w = endpoint.connect();
+            if (!begin(w)) {
+                w.close();
                 return;
             }
-            new FrameReader(this, s).run();
+            new FrameReader(this, w).run();
             why = "the sidecar closed the connection";
         } catch (IOException e) {
             why = e instanceof ProtocolException ? e.getMessage() : endpoint.explain(e);
@@ -314,14 +310,14 @@ final class Connection {
         fail(why);
     }
 
-    private boolean begin(SocketChannel s) throws IOException {
-        s.setOption(StandardSocketOptions.SO_SNDBUF, SOCKET_BUFFER);
+    private boolean begin(Wire w) throws IOException {
+        w.sendBuffer(SOCKET_BUFFER);
         lock.lock();
         try {
             if (broken != null) {
                 return false;
             }
-            socket = s;
+            wire = w;
             out.put(PREFACE);
             frame(4 * 6, SETTINGS, 0, 0);
             setting(1, 0); // header table: none
@@ -360,9 +356,9 @@ final class Connection {
         List<Call> all = new ArrayList<>(calls.values());
         calls.clear();
         changed.signalAll();
-        if (socket != null) {
+        if (wire != null) {
             try {
-                socket.close();
+                wire.close();
             } catch (IOException e) {
                 // it is gone in any case
             }

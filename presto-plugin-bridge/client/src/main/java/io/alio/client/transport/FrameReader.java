@@ -4,7 +4,6 @@ import java.io.ByteArrayOutputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 
 /** Reads what the other side of a connection sends, until that ends. */
@@ -17,7 +16,7 @@ final class FrameReader {
     private static final long TOP_UP = 1 << 24;
 
     private final Connection connection;
-    private final SocketChannel socket;
+    private final Wire wire;
     private final ByteBuffer in = ByteBuffer.allocateDirect(256 << 10);
     private final ByteArrayOutputStream headers = new ByteArrayOutputStream();
     private long taken; // bytes of data since the connection's window was opened again
@@ -25,9 +24,9 @@ final class FrameReader {
     private boolean headersEnd; // and whether the call ends with them
     private boolean first = true;
 
-    FrameReader(Connection connection, SocketChannel socket) {
+    FrameReader(Connection connection, Wire wire) {
         this.connection = connection;
-        this.socket = socket;
+        this.wire = wire;
         in.limit(0);
     }
 
@@ -61,7 +60,7 @@ final class FrameReader {
         boolean nothing = !in.hasRemaining();
         in.compact();
         while (in.position() < want) {
-            if (socket.read(in) < 0) {
+            if (wire.read(in) < 0) {
                 if (nothing && in.position() == 0) {
                     return false;
                 }

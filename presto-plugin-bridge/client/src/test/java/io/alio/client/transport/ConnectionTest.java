@@ -35,7 +35,7 @@ class ConnectionTest {
     @BeforeEach
     void listen() throws IOException {
         server = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
-        channel = new Channel(Endpoint.tcp("127.0.0.1:" + server.getLocalPort()), "a.B", "");
+        channel = new Channel(Endpoint.tcp("127.0.0.1:" + server.getLocalPort(), null), "a.B", "");
     }
 
     @AfterEach
