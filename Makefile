@@ -44,6 +44,10 @@ itest: ## tests against real servers: the harness, the sidecar's binary, Trino 4
 placement: ## splits placed by the affinity service in a Trino of one coordinator and two workers, one of which is lost and comes back (3 GB of memory); not part of CI
 	go test -count=1 -tags cluster -timeout 20m -run '^TestTrinoAffinity$$' -v ./itest
 
+.PHONY: hot-file
+hot-file: ## one hot file read by all, on a Trino and a Presto of one coordinator and two workers each: their own affinity, none, ours (3 GB of memory); not part of CI
+	go test -count=1 -tags cluster -timeout 30m -run '^Test(Trino|Presto)HotFile$$' -v ./itest | grep -E 'RESULT|^(---|ok|FAIL)|hot_file_test.go'
+
 .PHONY: commits
 commits: ## 1,000 commits to a Delta table beside readers at two S3 doors, and 50 tables born again (COMMITS=n: another number); not part of CI
 	ALIO_COMMITS=$${COMMITS:-1000} go test -count=1 -timeout 75m -run '^TestTables$$' -v ./itest

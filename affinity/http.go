@@ -20,7 +20,7 @@ import (
 // maxBody is the largest request as JSON: MaxSplits paths of ordinary length.
 const maxBody = 4 << 20
 
-// Handler is the service as JSON over HTTP, for people and scripts:
+// Handler is the service as JSON over HTTP, for people and scripts. Who owns a split is answered in the ring's order, whatever members were given lately:
 //
 //	GET  /v1/assign?mount=M&path=P[&offset=N][&owners=K]   who owns one split
 //	POST /v1/assign                                        {"owners": K, "splits": [{"mount", "path", "offset", "length"}, …]}
@@ -84,7 +84,7 @@ func (s *Service) getAssign(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req.Splits[0].Offset, req.Owners = offset, uint32(owners)
-	s.assignJSON(w, r, req)
+	s.assignJSON(w, req)
 }
 
 // only refuses parameters that would be ignored.
@@ -109,15 +109,15 @@ func (s *Service) postAssign(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, fmt.Errorf(`the body is not {"owners": 2, "splits": [{"mount": "lake", "path": "a/b.parquet", "offset": 0}]}: %w`, err))
 		return
 	}
-	s.assignJSON(w, r, req)
+	s.assignJSON(w, req)
 }
 
-func (s *Service) assignJSON(w http.ResponseWriter, r *http.Request, req AssignJSON) {
+func (s *Service) assignJSON(w http.ResponseWriter, req AssignJSON) {
 	m := &apiv1.AssignRequest{Owners: req.Owners}
 	for _, x := range req.Splits {
 		m.Splits = append(m.Splits, &apiv1.Split{Mount: x.Mount, Path: x.Path, Offset: x.Offset, Length: x.Length})
 	}
-	reply, err := s.Assign(r.Context(), m)
+	reply, err := s.assign(m, nil)
 	if err != nil {
 		fail(w, httpCode(err), errors.New(status.Convert(err).Message()))
 		return

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/alio-lake/alio/affinity/ring"
+	"github.com/alio-lake/alio/affinity/spread"
 	apiv1 "github.com/alio-lake/alio/api/v1"
 )
 
@@ -34,6 +35,8 @@ type Options struct {
 	Report func(*apiv1.Load)
 	// Asked hears of each batch's keys, so that hot sections are found; nil: nobody wants to know. It must not block, nor keep the slice.
 	Asked func(keys []uint64)
+	// Spread puts the owners of splits that are to be run in order, by what they were given lately; nil: they stand in the ring's.
+	Spread *spread.Spread
 	// Drain takes an operator's word that a member shall own nothing more, or (off) may again; nil: it cannot be said here.
 	Drain func(ctx context.Context, member string, off bool) error
 	// Registerer takes the metrics; nil keeps them unregistered.
@@ -64,8 +67,10 @@ func New(o Options) (*Service, error) {
 
 // scratch is what one Assign needs for its time.
 type scratch struct {
-	place []uint32 // by slot: place in the reply's members, counted from 1
-	keys  []uint64
+	spread *spread.Spread // nil: the ring's order
+	began  time.Time
+	place  []uint32 // by slot: place in the reply's members, counted from 1
+	keys   []uint64
 }
 
 // inForce is the epoch, if it can answer.
@@ -80,8 +85,13 @@ func (s *Service) inForce() (*ring.Epoch, error) {
 	return e, nil
 }
 
-// Assign implements apiv1.AffinityServer.
+// Assign implements apiv1.AffinityServer: the splits will be run where it says.
 func (s *Service) Assign(_ context.Context, req *apiv1.AssignRequest) (*apiv1.AssignReply, error) {
+	return s.assign(req, s.o.Spread)
+}
+
+// assign answers with the owners in the order that a spread gives them; nil: in the ring's.
+func (s *Service) assign(req *apiv1.AssignRequest, by *spread.Spread) (*apiv1.AssignReply, error) {
 	began := time.Now()
 	if len(req.Splits) > MaxSplits {
 		return nil, status.Errorf(codes.InvalidArgument, "splits: %d in one request, and %d is the limit", len(req.Splits), MaxSplits)
@@ -95,6 +105,7 @@ func (s *Service) Assign(_ context.Context, req *apiv1.AssignRequest) (*apiv1.As
 	reply := &apiv1.AssignReply{Epoch: e.Number(), Hash: hash[:], Assignments: make([]*apiv1.Assignment, len(req.Splits))}
 	x := s.scratch.Get().(*scratch)
 	x.reset(len(e.Members()))
+	x.spread, x.began = by, began
 	k := min(max(1, int(min(req.Owners, ring.MaxOwners))), e.Most())
 	malformed := 0
 	for i, split := range req.Splits {
@@ -130,7 +141,13 @@ func (x *scratch) assign(e *ring.Epoch, split *apiv1.Split, k int, reply *apiv1.
 	if err != nil {
 		return err
 	}
-	owners, err := e.Owners(key, k)
+	var room [2 * ring.MaxOwners]ring.Slot
+	var owners []ring.Slot
+	if x.spread != nil {
+		owners, err = x.spread.Choose(room[:0], e, key, k, x.began)
+	} else {
+		owners, err = e.Owners(key, k)
+	}
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,8 @@ const clusterFreshness = "freshness: {rules: [{path: \"**\", answers: [object], 
 // clusterFiles is how many files the table has that they read: so many that each worker has some, whatever the hashes.
 const clusterFiles = 8
 
-func startCluster(ctx context.Context, t *testing.T, jar string) *prestoCluster {
+// startCluster starts all of it, with a service of the given rules of load (YAML of affinity.load), and more properties of all Hive catalogs.
+func startCluster(ctx context.Context, t *testing.T, jar, load string, more map[string]string) *prestoCluster {
 	t.Helper()
 	c := &prestoCluster{prestoStage: prestoStage{store: harness.S3(t), meta: filepath.Join(t.TempDir(), "metastore"), begun: time.Now()}}
 	var err error
@@ -40,7 +41,7 @@ func startCluster(ctx context.Context, t *testing.T, jar string) *prestoCluster 
 	t.Cleanup(func() { _ = c.origin.Close() }) // never fails
 	need(t, os.MkdirAll(c.meta, 0o755))
 	sockets := t.TempDir()
-	c.service = harness.AffinityService(t, harness.AffinityOptions{Socket: filepath.Join(sockets, "0")})
+	c.service = harness.AffinityService(t, harness.AffinityOptions{Socket: filepath.Join(sockets, "0"), Load: load})
 	var ports []*harness.Port
 	for i := range c.sidecars {
 		port, err := harness.PickPort()
@@ -50,6 +51,7 @@ func startCluster(ctx context.Context, t *testing.T, jar string) *prestoCluster 
 			SecretKey: c.store.SecretKey, Socket: filepath.Join(sockets, fmt.Sprint(i+1)), ExtraYAML: clusterFreshness + c.service.Member(fmt.Sprint("worker-", i+1), c.workers[i])})
 	}
 	stock := harness.PrestoHiveCatalog(c.meta, c.origin.URL(), c.store.AccessKey, c.store.SecretKey)
+	maps.Copy(stock, more)
 	through := func(affinity string) map[string]string {
 		catalog, err := harness.PrestoThroughAlio(stock, filepath.Join(t.TempDir(), "core-site.xml"), map[string]string{"alio.address": "${alio.test.socket}",
 			"alio.directories": "${alio.test.cache}", "alio.jmx.name": "alio", "alio.control.ms": prestoControl(), "alio.affinity": affinity})
@@ -61,8 +63,10 @@ func startCluster(ctx context.Context, t *testing.T, jar string) *prestoCluster 
 	owning["connector.name"], owning["hive.node-selection-strategy"] = "alio-hive", "NO_PREFERENCE" // without the service splits would run anywhere
 	carrying := maps.Clone(alio)
 	carrying["connector.name"] = "alio-hive"
+	anywhere := maps.Clone(alio)
+	anywhere["hive.node-selection-strategy"] = "NO_PREFERENCE"
 	c.presto = runPresto(ctx, t, harness.PrestoOptions{Workers: len(c.sidecars), Ports: ports, Jars: map[string][]string{"hive-hadoop2": {jar}},
-		Catalogs: map[string]map[string]string{"stock": stock, "alio": alio, "carrying": carrying, "owning": owning},
+		Catalogs: map[string]map[string]string{"stock": stock, "alio": alio, "carrying": carrying, "anywhere": anywhere, "owning": owning},
 		NodeJVM: func(node int) []string {
 			cache := ""
 			if node > 0 { // the coordinator opens no file of a Hive table
@@ -70,7 +74,6 @@ func startCluster(ctx context.Context, t *testing.T, jar string) *prestoCluster 
 			}
 			return []string{"-Dalio.test.socket=" + filepath.Join(sockets, fmt.Sprint(node)), "-Dalio.test.cache=" + cache}
 		}})
-	need(t, harness.CreatePrestoTables(ctx, c.presto, "stock", "here", []string{"item"}, t.Logf))
 	return c
 }
 
@@ -133,7 +136,8 @@ func TestPrestoCluster(t *testing.T) {
 	jar := prestoParts(t, "hive-hadoop2", "tpcds")
 	ctx, cancel := context.WithTimeout(context.Background(), prestoDeadline)
 	defer cancel()
-	c := startCluster(ctx, t, jar)
+	c := startCluster(ctx, t, jar, "{ahead: 0}", nil) // the ring's order, whatever members were given lately
+	need(t, harness.CreatePrestoTables(ctx, c.presto, "stock", "here", []string{"item"}, t.Logf))
 	c.table(ctx, t, "many")
 	want, straight, _ := c.run(ctx, t, "stock", "s3_many")
 	first, cold, placed := c.run(ctx, t, "alio", "s3a_many")

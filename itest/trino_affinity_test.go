@@ -31,16 +31,20 @@ const fleetSection = 1 << 20
 // fleetCatalogs are the names of the catalogs: our connectors, which also write the tables. Each catalog costs seconds of each node's start.
 var fleetCatalogs = []string{"hive", "delta", "iceberg", "hudi"}
 
-func startFleet(ctx context.Context, t *testing.T) *trinoFleet {
+// startFleet starts all of it, with a service of the given options and the catalogs that a node has by its sidecar's socket and cache folder; nil: those of fleetCatalogs.
+func startFleet(ctx context.Context, t *testing.T, o harness.AffinityOptions, catalogs func(f *trinoFleet, socket, cache string) map[string]map[string]string) *trinoFleet {
 	t.Helper()
 	f := &trinoFleet{bridgeStage: bridgeStage{s3: harness.S3(t)}}
+	if catalogs == nil {
+		catalogs = (*trinoFleet).catalogsOf
+	}
 	var err error
 	f.origin, err = s3proxy.Start(s3proxy.Options{Target: f.s3.Endpoint})
 	need(t, err)
 	t.Cleanup(func() { _ = f.origin.Close() }) // never fails
 	_, plugins, err := harness.TrinoBridge(ctx, t.Logf)
 	need(t, err)
-	f.service = harness.AffinityService(t, harness.AffinityOptions{Ring: fmt.Sprintf("{partitions: 1024, section_size: %d}", fleetSection)})
+	f.service = harness.AffinityService(t, o)
 	var ports []*harness.Port
 	var nodes []map[string]map[string]string
 	for i := range 1 + len(f.sidecars) { // the first is the coordinator's, which follows and owns nothing
@@ -58,7 +62,7 @@ func startFleet(ctx context.Context, t *testing.T) *trinoFleet {
 		} else {
 			f.alio = a
 		}
-		nodes = append(nodes, f.catalogsOf(socket, a.CacheDir))
+		nodes = append(nodes, catalogs(f, socket, a.CacheDir))
 	}
 	t.Setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1") // three nodes on two processors: code is compiled once, and lightly
 	f.trino, err = harness.StartTrino(ctx, harness.TrinoOptions{Dir: t.TempDir(), Catalogs: nodes[0], Workers: nodes[1:], Ports: ports, Plugins: plugins, Heap: "1G", Deadline: 20 * time.Minute,
@@ -171,7 +175,7 @@ func splitsOf(size int) (starts []int) {
 func TestTrinoAffinity(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Minute)
 	defer cancel()
-	f := startFleet(ctx, t)
+	f := startFleet(ctx, t, harness.AffinityOptions{Ring: fmt.Sprintf("{partitions: 1024, section_size: %d}", fleetSection), Load: "{ahead: 0}"}, nil) // the ring's order, whatever members were given lately
 	const files = 8
 	f.rows(ctx, t, "hive", "CREATE SCHEMA ${database}.${schema}")
 	create := func(table, with string) {

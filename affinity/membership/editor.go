@@ -2,6 +2,7 @@ package membership
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/alio-lake/alio/affinity/ring"
@@ -92,11 +93,12 @@ func (t *Editor) judged(base *ring.Epoch, seen Seen, now time.Time) (out []ring.
 	if seen.Keep || t.rules.Absent == 0 {
 		return out, unfit
 	}
-	return append(out, t.absent(t.rules.Absent, base, fit, now)...), unfit
+	return append(out, t.absent(t.rules.Absent, base, seen.Drained, fit, now)...), unfit
 }
 
-// absent are members of the ring that are missed, and not for too long: they keep their place and are left out of answers, so that one that was only restarted has exactly its share again.
-func (t *Editor) absent(limit time.Duration, base *ring.Epoch, there []Announced, now time.Time) (out []ring.Member) {
+// absent are members of the ring that are missed, and not for too long: they keep their place and are left out of answers, so that one that was only restarted has exactly its share again. The place of one whose
+// successor has come, or that an operator drains, is not kept.
+func (t *Editor) absent(limit time.Duration, base *ring.Epoch, drained map[string]bool, there []Announced, now time.Time) (out []ring.Member) {
 	if t.gone == nil {
 		t.gone = map[string]time.Time{}
 	}
@@ -116,11 +118,30 @@ func (t *Editor) absent(limit time.Duration, base *ring.Epoch, there []Announced
 			if t.again == 0 || wait < t.again {
 				t.again = wait
 			}
-			m.Excluded = true
+			m.Excluded, m.Draining = true, m.Draining || drained[m.Name]
 			out = append(out, m)
 		}
 	}
-	return out
+	return t.withoutReplaced(out, base, there)
+}
+
+// withoutReplaced leaves out of those who are missed one for each member that joins in the same zone: who has been missed for longest goes, and the ring gives the newcomer what it owned. So a machine that another takes the
+// place of moves its share once. Otherwise the newcomer would take its share from members that hold theirs, and that of the missed would go to others when it is given up.
+func (t *Editor) withoutReplaced(missed []ring.Member, base *ring.Epoch, there []Announced) []ring.Member {
+	newcomers := map[string]int{} // by zone
+	for _, m := range there {
+		if _, known := base.Find(m.Name); !known && !m.Draining {
+			newcomers[m.Zone]++
+		}
+	}
+	slices.SortStableFunc(missed, func(a, b ring.Member) int { return t.gone[a.Name].Compare(t.gone[b.Name]) })
+	return slices.DeleteFunc(missed, func(m ring.Member) bool {
+		replaced := !m.Draining && newcomers[m.Zone] > 0
+		if replaced {
+			newcomers[m.Zone]--
+		}
+		return replaced
+	})
 }
 
 // change is what leads from an epoch to these members and the editor's settings.

@@ -193,10 +193,10 @@ func TestAbsent(t *testing.T) {
 		t.Errorf("after the return %d partitions are not where they were", m.Moved)
 	}
 	x, now := &Editor{}, time.Now()
-	if out := x.absent(time.Minute, before, []Announced{{Member: member("a")}}, now); len(out) != 2 || !out[0].Excluded || x.again != time.Minute {
+	if out := x.absent(time.Minute, before, nil, []Announced{{Member: member("a")}}, now); len(out) != 2 || !out[0].Excluded || x.again != time.Minute {
 		t.Errorf("missed: %v, looked at again in %v", out, x.again)
 	}
-	if out := x.absent(time.Minute, before, []Announced{{Member: member("a")}, {Member: member("b")}}, now.Add(time.Minute)); len(out) != 0 {
+	if out := x.absent(time.Minute, before, nil, []Announced{{Member: member("a")}, {Member: member("b")}}, now.Add(time.Minute)); len(out) != 0 {
 		t.Errorf("missed for too long, and still there: %v", out)
 	}
 }

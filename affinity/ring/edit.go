@@ -62,7 +62,9 @@ func (ed *editor) editFirst() {
 		orphans = append(orphans, ed.shedFirst(q)...)
 		slices.Sort(orphans)
 	}
-	orphans = ed.orphansToNeedy(q, orphans)
+	orphans = ed.orphansToNeedy(q, orphans, func(s Slot) bool { return q.held[s] == 0 }) // who comes takes the place of who goes
+	orphans = ed.promoteStandins(q, orphans)
+	orphans = ed.orphansToNeedy(q, orphans, func(Slot) bool { return true })
 	orphans = ed.promote(q, orphans)
 	orphans = ed.place(q, orphans, q.room(q.fair))
 	ed.place(q, orphans, q.room(q.tight)) // shares rounded up are at least as many as the partitions, so all find room
@@ -117,11 +119,13 @@ func (ed *editor) shedFirst(q *quota) (orphans []int32) {
 	return orphans
 }
 
-// orphansToNeedy gives orphans to members below their bound, up to their share, by the walk round the circle; those left over are returned.
-func (ed *editor) orphansToNeedy(q *quota, orphans []int32) []int32 {
+// orphansToNeedy gives orphans to those members below their bound that may have them, up to their share, by the walk round the circle; those left over are returned.
+func (ed *editor) orphansToNeedy(q *quota, orphans []int32, may func(Slot) bool) []int32 {
 	room := make([]int32, len(q.held))
 	for _, s := range q.needy() {
-		room[s] = q.fair[s] - q.held[s]
+		if may(s) {
+			room[s] = q.fair[s] - q.held[s]
+		}
 	}
 	return ed.place(q, orphans, room)
 }
@@ -154,22 +158,44 @@ func (ed *editor) takeFirst(row []Slot, s Slot) {
 	row[0] = s
 }
 
-// promote gives orphans to who stood in for their owner, or else to the members that stand by for them, in order, as far as their shares allow: look-ups went there
-// while the owner was away, so they have read what it held.
+// promoteStandins gives orphans to who stood in for their owner, as far as its bound allows: look-ups went there while the owner was away, so it has read what they hold, and nothing moves a second time. So many are
+// left that members below their bound need take nothing from others.
+func (ed *editor) promoteStandins(q *quota, orphans []int32) []int32 {
+	missing := 0
+	for _, s := range q.needy() {
+		missing += int(q.low[s] - q.held[s])
+	}
+	for _, needy := range []bool{true, false} {
+		var left []int32
+		for i, p := range orphans {
+			s := ed.stoodIn(int(p))
+			spare := len(left)+len(orphans)-i > missing
+			switch {
+			case s == none || q.held[s] >= q.limit[s] || needy && q.held[s] >= q.low[s] || !needy && !spare:
+				left = append(left, p)
+				continue
+			case q.held[s] < q.low[s]:
+				missing--
+			}
+			q.held[s]++
+			ed.takeFirst(ed.row(int(p)), s)
+		}
+		orphans = left
+	}
+	return orphans
+}
+
+// promote gives orphans to the members that stand by for them, in order, as far as their shares allow.
 func (ed *editor) promote(q *quota, orphans []int32) (left []int32) {
 	for _, p := range orphans {
 		row := ed.row(int(p))
-		fits := func(s Slot) bool { return s != none && q.held[s] < q.tight[s] }
-		s := ed.stoodIn(int(p))
-		if i := slices.IndexFunc(row, fits); !fits(s) && i >= 0 {
-			s = row[i]
-		}
-		if !fits(s) {
+		i := slices.IndexFunc(row, func(s Slot) bool { return s != none && q.held[s] < q.tight[s] })
+		if i < 0 {
 			left = append(left, p)
 			continue
 		}
-		q.held[s]++
-		ed.takeFirst(row, s)
+		q.held[row[i]]++
+		ed.takeFirst(row, row[i])
 	}
 	return left
 }

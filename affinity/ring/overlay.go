@@ -2,8 +2,8 @@ package ring
 
 import "slices"
 
-// editStandins chooses who is first for partitions whose first owner is excluded: who it was in the epoch before, else one that stands by, else by the walk round the
-// circle. None takes more than its bound: its share of all partitions among the members that are not excluded.
+// editStandins chooses who is first for partitions whose first owner is excluded: who it was in the epoch before, else who stands by and has the least, else by the walk round the circle. None takes more than its
+// bound: its share of all partitions among the members that are not excluded; and nobody is given more than its share anew, so that stand-ins are as even as owners and may become them.
 func (ed *editor) editStandins() {
 	weights := ed.servingWeights()
 	if weights == nil {
@@ -20,17 +20,20 @@ func (ed *editor) editStandins() {
 	}
 	points := slices.DeleteFunc(slices.Clone(ed.points), func(p point) bool { return weights[p.slot] == 0 })
 	kept := ed.keptStandins(open, q)
-	c := newCircle(points, q.room(q.limit))
+	c := newCircle(points, q.room(q.tight)) // as many as there are partitions, at least: there is room for all
 	for i, p := range open {
 		s := kept[i]
 		if s == none {
-			row := ed.row(p)
-			if at := slices.IndexFunc(row, func(s Slot) bool { return s != none && c.room[s] > 0 }); at >= 0 {
-				s = row[at]
-			} else {
+			for _, other := range ed.row(p) {
+				if other != none && c.room[other] > 0 && (s == none || int64(q.held[other])*weights[s] < int64(q.held[s])*weights[other]) {
+					s = other
+				}
+			}
+			if s == none {
 				s = c.first(position(p, 0), nil)
 			}
 			c.room[s]--
+			q.held[s]++
 		}
 		ed.standins = append(ed.standins, standin{p, s})
 	}

@@ -87,7 +87,7 @@ func (Load_Disk) EnumDescriptor() ([]byte, []int) {
 type AssignRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Splits        []*Split               `protobuf:"bytes,1,rep,name=splits,proto3" json:"splits,omitempty"`  // at most 10,000
-	Owners        uint32                 `protobuf:"varint,2,opt,name=owners,proto3" json:"owners,omitempty"` // how many for each, in order; 0: 1. Fewer are told where fewer serve, more where a section is hot
+	Owners        uint32                 `protobuf:"varint,2,opt,name=owners,proto3" json:"owners,omitempty"` // how many for each, in order; 0: 1. Fewer are told where fewer serve
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

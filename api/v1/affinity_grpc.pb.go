@@ -39,7 +39,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type AffinityClient interface {
-	// Assign answers who owns each of a batch of splits.
+	// Assign answers where each of a batch of splits should run: at the owners of its section, of which one that was given much less lately goes ahead.
 	Assign(ctx context.Context, in *AssignRequest, opts ...grpc.CallOption) (*AssignReply, error)
 	// Watch sends the epoch in force, and each that follows: who holds it looks owners up itself (affinity/ring/FORMAT.md).
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchReply], error)
@@ -98,7 +98,7 @@ func (c *affinityClient) Report(ctx context.Context, in *ReportRequest, opts ...
 // All implementations must embed UnimplementedAffinityServer
 // for forward compatibility.
 type AffinityServer interface {
-	// Assign answers who owns each of a batch of splits.
+	// Assign answers where each of a batch of splits should run: at the owners of its section, of which one that was given much less lately goes ahead.
 	Assign(context.Context, *AssignRequest) (*AssignReply, error)
 	// Watch sends the epoch in force, and each that follows: who holds it looks owners up itself (affinity/ring/FORMAT.md).
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchReply]) error

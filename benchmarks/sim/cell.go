@@ -19,7 +19,7 @@ var modes = []mode{
 	{"none", "no cache", "any", false, false},
 	{"random", "a cache beside each worker, splits placed anywhere", "any", true, false},
 	{"presto", "Presto's soft affinity: its ring of 1,000 points, two preferred workers in order, any other, without its cache, when both are busy", "presto", true, false},
-	{"trino", "Trino's: rendezvous over 2,048 buckets, the less loaded of two workers, waits for them", "trino", true, false},
+	{"trino", "Trino's: rendezvous over 2,048 buckets; the less loaded of two workers, waits for them", "trino", true, false},
 	{"affinity", "Alio's affinity", "alio", true, false},
 	{"peers", "Alio's affinity, and a miss asks a peer ahead of the origin: who owns the section, or the owner who owned it before; a new owner also takes what the former one holds, with no reader waiting", "alio", true, true},
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/alio-lake/alio/affinity/membership"
 	"github.com/alio-lake/alio/affinity/ring"
 	"github.com/alio-lake/alio/affinity/ring/engines"
+	"github.com/alio-lake/alio/affinity/spread"
 )
 
 // placer decides which worker runs a split.
@@ -110,6 +111,7 @@ func (c *cell) leastLoaded(of []int32, us int64, r *rand.Rand) int32 {
 // ours is Alio's: the epoch in force, and the editor that leads to the next.
 type ours struct {
 	r       *rand.Rand
+	spread  *spread.Spread
 	editor  *membership.Editor
 	epoch   *ring.Epoch
 	number  []int32 // worker by slot
@@ -147,7 +149,11 @@ func newOurs(c *cell, seed uint64, queues bool) (*ours, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &ours{r: rand.New(rand.NewPCG(seed, 5)), editor: membership.NewEditor(rules), epoch: e, asked: map[uint64]int{}, heat: map[uint64]float64{}}
+	by, err := spread.New(spread.Options{Ahead: c.o.ahead})
+	if err != nil {
+		return nil, err
+	}
+	p := &ours{spread: by, r: rand.New(rand.NewPCG(seed, 5)), editor: membership.NewEditor(rules), epoch: e, asked: map[uint64]int{}, heat: map[uint64]float64{}}
 	for range c.lake.sections {
 		p.owner, p.before, p.movedAt = append(p.owner, -1), append(p.before, -1), append(p.movedAt, 0)
 	}
@@ -155,7 +161,6 @@ func newOurs(c *cell, seed uint64, queues bool) (*ours, error) {
 }
 
 func (p *ours) look(c *cell, now int64) (float64, error) {
-	at := time.Unix(0, 0).Add(time.Duration(now) * time.Millisecond)
 	seen := membership.Seen{Drained: map[string]bool{}, Rates: p.heat}
 	for _, i := range c.fleet.alive {
 		w := c.fleet.workers[i]
@@ -165,7 +170,7 @@ func (p *ours) look(c *cell, now int64) (float64, error) {
 			seen.Drained[w.name] = true
 		}
 	}
-	edit := p.editor.Edit(p.epoch, seen, at)
+	edit := p.editor.Edit(p.epoch, seen, at(now))
 	p.again = 0
 	if edit.Again > 0 {
 		p.again = now + edit.Again.Milliseconds()
@@ -245,7 +250,8 @@ func (p *ours) place(c *cell, section uint32, us int64) (int32, bool) {
 	if c.queues && c.on {
 		p.asked[key]++
 	}
-	slots, err := p.epoch.Owners(key, min(owners, p.epoch.Most()))
+	var found [ring.MaxHotOwners]ring.Slot
+	slots, err := p.owners(c, found[:0], key, us)
 	if err != nil { // nobody serves: the engine's own choice
 		return c.fleet.alive[p.r.IntN(len(c.fleet.alive))], true
 	}
@@ -256,16 +262,30 @@ func (p *ours) place(c *cell, section uint32, us int64) (int32, bool) {
 			of = append(of, p.number[s])
 		}
 	}
-	switch {
-	case len(of) == 0:
+	if len(of) == 0 {
 		return c.fleet.alive[p.r.IntN(len(c.fleet.alive))], true
-	case len(of) > owners: // a hot section: any of its owners
-		return c.leastLoaded(of, us, p.r), true
-	case len(of) == owners && c.fleet.workers[of[0]].waiting(us) >= busyAt: // two in order, as Presto takes them
-		return c.leastLoaded(of, us, p.r), true
 	}
 	return of[0], true
 }
+
+// owners asks for one, as the bridge of Trino does. Where time is not modelled nobody is ahead of anybody, and one that is
+// missed is passed over for the next, as the bridge does.
+func (p *ours) owners(c *cell, dst []ring.Slot, key uint64, us int64) ([]ring.Slot, error) {
+	k := min(1, p.epoch.Most())
+	if c.queues && c.on {
+		return p.spread.Choose(dst, p.epoch, key, k, at(us/microseconds))
+	}
+	slots, err := p.epoch.Owners(key, min(owners, p.epoch.Most()))
+	for i, s := range slots {
+		if c.fleet.workers[p.number[s]].alive {
+			return slots[i : i+1], err
+		}
+	}
+	return nil, err
+}
+
+// at is a moment of the simulation.
+func at(ms int64) time.Time { return time.Unix(0, 0).Add(time.Duration(ms) * time.Millisecond) }
 
 // told is what the coordinator has counted since it told last: which sections were asked about often enough to be mentioned, as cmd/alio does.
 func (p *ours) told(ms int64) {

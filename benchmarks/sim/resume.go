@@ -19,7 +19,7 @@ type kept struct {
 
 // key names a cell by all that its result depends on.
 func (o *options) key(s *scenario, m mode) string {
-	return fmt.Sprintln(o.workers, o.seed, o.trace, o.rounds, o.cache, o.churn, o.absent, o.warmMS, o.longMS, s.name, m.name)
+	return fmt.Sprintln(o.workers, o.seed, o.trace, o.rounds, o.cache, o.churn, o.absent, o.ahead, o.warmMS, o.longMS, s.name, m.name)
 }
 
 // resume takes over what an earlier run has kept, and gives which results are there.

@@ -12,6 +12,7 @@ import (
 	"github.com/alio-lake/alio/affinity"
 	"github.com/alio-lake/alio/affinity/membership"
 	"github.com/alio-lake/alio/affinity/ring"
+	"github.com/alio-lake/alio/affinity/spread"
 	"github.com/alio-lake/alio/sidecar/config"
 )
 
@@ -61,6 +62,9 @@ func newFleet(cfg *config.Config, reg *prometheus.Registry, log zerolog.Logger) 
 		return nil, err
 	}
 	so := affinity.Options{Source: f.node, Drain: f.node.Drain, Registerer: reg}
+	if so.Spread, err = spread.New(spread.Options{Ahead: a.Load.Ahead}); err != nil {
+		return nil, err
+	}
 	if f.member {
 		so.Report = f.reported.take
 	}

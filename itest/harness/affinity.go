@@ -20,6 +20,7 @@ type AffinityOptions struct {
 	Socket string        // path of a Unix socket for its gRPC door; "": none
 	Lease  time.Duration // of members that it takes for absent after that; 0: 2 s
 	Ring   string        // YAML of affinity.ring; "": {partitions: 1024}
+	Load   string        // YAML of affinity.load; "": {}
 }
 
 // Affinity is a running alio affinity with an etcd inside, as it stands beside a coordinator. Its addresses survive Kill and Start.
@@ -53,6 +54,9 @@ func newAffinity(t testing.TB, o AffinityOptions) (*Affinity, error) {
 	if o.Ring == "" {
 		o.Ring = "{partitions: 1024}"
 	}
+	if o.Load == "" {
+		o.Load = "{}"
+	}
 	bin, err := AlioBinary(context.Background(), t.Logf)
 	if err != nil {
 		return nil, err
@@ -68,7 +72,7 @@ func newAffinity(t testing.TB, o AffinityOptions) (*Affinity, error) {
 		listen[i] = p.Addr()
 	}
 	a.Admin, a.Etcd = "http://"+listen[0], "http://"+listen[1]
-	config := fmt.Sprintf("affinity: {dir: '%s', lease: %s, ring: %s, embedded: {listen: '%s'}}\nadmin: {listen: '%s'}\n", filepath.Join(a.dir, "data"), o.Lease, o.Ring, listen[1], listen[0])
+	config := fmt.Sprintf("affinity: {dir: '%s', lease: %s, ring: %s, load: %s, embedded: {listen: '%s'}}\nadmin: {listen: '%s'}\n", filepath.Join(a.dir, "data"), o.Lease, o.Ring, o.Load, listen[1], listen[0])
 	if o.Socket != "" {
 		config += fmt.Sprintf("doors: {grpc: {socket: '%s'}}\n", o.Socket)
 	}
@@ -140,6 +144,17 @@ func (a *Affinity) Owners(ctx context.Context, splits []affinity.SplitJSON) ([]s
 		workers = append(workers, x.Owners[0].Worker)
 	}
 	return workers, nil
+}
+
+// HotSections is how many sections have more owners than others in the epoch that it answers from.
+func (a *Affinity) HotSections(ctx context.Context) (int, error) {
+	text, err := get(ctx, a.Admin+"/v1/ring")
+	if err != nil {
+		return 0, err
+	}
+	var told affinity.RingJSON
+	err = json.Unmarshal([]byte(text), &told)
+	return told.Hot, err
 }
 
 // Await returns when so many members serve in the epoch that it answers from.

@@ -55,6 +55,8 @@ type LoadRules struct {
 	Back config.Duration `yaml:"back"`
 	// The most members that are left out at once, as a fraction of those that do not drain, rounded down.
 	ExcludedShare float64 `yaml:"excluded_share"`
+	// How many splits more than the second owner of a section its first must have been given lately (3 s) for the second to be named first; it must be half as many again, too. 0: never.
+	Ahead int `yaml:"ahead"`
 	// How many times a second the fleet's coordinators must ask about a section for it to be hot; it gets one owner more for each time that. 0: none ever is.
 	HotRate float64 `yaml:"hot_rate"`
 	// The most owners of a hot section.
@@ -273,6 +275,9 @@ func (l *LoadRules) validate(f *config.Faults) {
 	}
 	if l.ExcludedShare <= 0 || l.ExcludedShare > 0.9 {
 		f.Add("affinity.load.excluded_share", "%v is outside 0.01 to 0.9", l.ExcludedShare)
+	}
+	if l.Ahead < 0 || l.Ahead > 1_000_000 {
+		f.Add("affinity.load.ahead", "%d is outside 0 to 1,000,000; 0 keeps the ring's order", l.Ahead)
 	}
 	if l.HotRate < 0 {
 		f.Add("affinity.load.hot_rate", "%v is negative: 0 makes no section hot", l.HotRate)

@@ -43,6 +43,7 @@ func TestAffinity(t *testing.T) {
 		{"{load: {after: 0}, " + etcd + "}", "affinity.load.after: 0s is outside"},
 		{"{load: {latency: forever}, " + etcd + "}", "affinity.load.latency"},
 		{"{load: {excluded_share: 1}, " + etcd + "}", "affinity.load.excluded_share"},
+		{"{load: {ahead: -1}, " + etcd + "}", "affinity.load.ahead"},
 		{"{load: {hot_rate: -1}, " + etcd + "}", "affinity.load.hot_rate"},
 		{"{load: {hot_owners: 65}, " + etcd + "}", "affinity.load.hot_owners"},
 	} {

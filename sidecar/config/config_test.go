@@ -101,7 +101,7 @@ affinity:
   candidate: true
   dir: ""
   lease: 10s
-  absent: 5m
+  absent: 2h
   etcd:
     endpoints: []
     prefix: /alio/affinity/
@@ -131,6 +131,7 @@ affinity:
     after: 10s
     back: 30s
     excluded_share: 0.34
+    ahead: 8
     hot_rate: 50
     hot_owners: 8
     hot_cool: 1m
@@ -268,7 +269,7 @@ affinity:
     ca_file: /tls/etcd-ca.pem
     insecure: true
   ring: {owners: 2, bound: 0.1, section_size: 128MiB, partitions: 8192, zones: [a, b]}
-  load: {queued: 500, latency: 2s, after: 20s, back: 1m, excluded_share: 0.2, hot_rate: 100, hot_owners: 16, hot_cool: 2m}
+  load: {queued: 500, latency: 2s, after: 20s, back: 1m, excluded_share: 0.2, ahead: 20, hot_rate: 100, hot_owners: 16, hot_cool: 2m}
 peers:
   listen: 0.0.0.0:9482
   ca_file: /tls/peers-ca.pem
