@@ -119,15 +119,18 @@ func (ed *editor) shedFirst(q *quota) (orphans []int32) {
 	return orphans
 }
 
-// orphansToNeedy gives orphans to those members below their bound that may have them, up to their share, by the walk round the circle; those left over are returned.
+// orphansToNeedy gives orphans to those members below their bound that may have them, by the walk round the circle: first as many as the bound demands, so that they need take nothing from others, then up to their
+// share. Those left over are returned.
 func (ed *editor) orphansToNeedy(q *quota, orphans []int32, may func(Slot) bool) []int32 {
-	room := make([]int32, len(q.held))
-	for _, s := range q.needy() {
-		if may(s) {
-			room[s] = q.fair[s] - q.held[s]
+	needy := slices.DeleteFunc(slices.Clone(q.needy()), func(s Slot) bool { return !may(s) })
+	for _, most := range [][]int32{q.low, q.fair} {
+		room := make([]int32, len(q.held))
+		for _, s := range needy {
+			room[s] = most[s] - q.held[s]
 		}
+		orphans = ed.place(q, orphans, room)
 	}
-	return ed.place(q, orphans, room)
+	return orphans
 }
 
 // place walks from each orphan's position to the first member with room, and returns the orphans for whom nobody had any.

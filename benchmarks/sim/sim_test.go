@@ -316,7 +316,7 @@ func TestFlags(t *testing.T) {
 	if _, err := parse(t, "-trace", "x", "-scenarios", "hot"); err == nil || !strings.Contains(err.Error(), "-scenarios hot needs the generated trace") {
 		t.Errorf("a recorded trace and the scenario hot: %v", err)
 	}
-	if o, err := parse(t, "-trace", "x"); err != nil || len(o.scenarios) != 5 || o.absent != 5*time.Minute {
+	if o, err := parse(t, "-trace", "x"); err != nil || len(o.scenarios) != 5 || o.absent != 2*time.Hour {
 		t.Errorf("a recorded trace: %v, %d scenarios", err, len(o.scenarios))
 	}
 	var b bytes.Buffer

@@ -177,11 +177,11 @@ func writeValue(p thrift.TProtocol, rnd *rand.Rand, typ thrift.TType, depth int)
 	return errors.Join(err, p.WriteListEnd(ctx))
 }
 
-// TestFooterAllocates: reading allocates the same few objects whatever the footer holds.
+// TestFooterAllocates: reading allocates the same few objects whatever the footer holds: one of them is what is remembered of its columns.
 func TestFooterAllocates(t *testing.T) {
 	meta, _ := parquettest.Synthetic(50, 20, 1000)
 	footer := parquettest.Thrift(t, meta)
-	if n := testing.AllocsPerRun(10, func() { _ = parquet.ReadFooter(footer, func(*parquet.Chunk) error { return nil }) }); n > 2 {
+	if n := testing.AllocsPerRun(10, func() { _ = parquet.ReadFooter(footer, func(*parquet.Chunk) error { return nil }) }); n > 3 {
 		t.Errorf("%v allocations for %d bytes", n, len(footer))
 	}
 }

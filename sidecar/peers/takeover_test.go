@@ -241,12 +241,12 @@ func stubbed(t *testing.T, s *stub, rate int64) (*takeover, *Peers) {
 func TestTakeoverRate(t *testing.T) {
 	for _, rate := range []int64{1 << 20, 10 << 20, 64 << 20} {
 		synctest.Test(t, func(t *testing.T) {
-			began, sum := time.Now(), int64(0)
+			began := time.Now()
+			var sum atomic.Int64
 			s := &stub{}
 			s.took = func(n int64) {
-				sum += n
-				if most := int64(time.Since(began).Seconds()*float64(rate)) + max(rate/10, 1<<20) + 1; sum > most {
-					t.Errorf("%d bytes after %v at %d a second", sum, time.Since(began), rate)
+				if most := int64(time.Since(began).Seconds()*float64(rate)) + max(rate/10, 1<<20) + 1; sum.Add(n) > most {
+					t.Errorf("%d bytes after %v at %d a second", sum.Load(), time.Since(began), rate)
 				}
 				if s.busy.Load() {
 					t.Error("a page was pulled while readers took the room")
@@ -254,21 +254,21 @@ func TestTakeoverRate(t *testing.T) {
 			}
 			take, p := stubbed(t, s, rate)
 			go func() {
-				sleep(t.Context(), time.Second)
+				sleep(t.Context(), time.Second+333*time.Nanosecond) // at no moment at which a page is taken
 				s.busy.Store(true)
 				sleep(t.Context(), 5*time.Second)
 				s.busy.Store(false)
 				p.reading.Store(p.o.InFlight)
-				was := sum
+				was := sum.Load()
 				sleep(t.Context(), 5*time.Second)
-				if sum > was+1<<20 {
-					t.Errorf("%d bytes were pulled while readers waited for peers", sum-was)
+				if now := sum.Load(); now > was+1<<20 {
+					t.Errorf("%d bytes were pulled while readers waited for peers", now-was)
 				}
 				p.reading.Store(0)
 			}()
 			n := int(30 * rate >> 20)
-			if state := take.pull(t.Context(), manyRuns(n)); state != "idle" || sum != int64(n)<<20 {
-				t.Errorf("it ended %s, with %d bytes", state, sum)
+			if state := take.pull(t.Context(), manyRuns(n)); state != "idle" || sum.Load() != int64(n)<<20 {
+				t.Errorf("it ended %s, with %d bytes", state, sum.Load())
 			}
 			if took := time.Since(began); took < 29*time.Second || took > 50*time.Second {
 				t.Errorf("30 seconds' worth took %v", took)
