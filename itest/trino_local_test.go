@@ -44,9 +44,13 @@ func (s *bridgeStage) localFiles(ctx context.Context, t *testing.T, queries map[
 		same(t, name+" on local files, cold", want[text], s.rows(ctx, t, "filling", text))
 		s.settled(ctx, t)
 		cold := past()
-		meter.next(name, "warm")
-		same(t, name+" on local files, warm", want[text], s.rows(ctx, t, "filling", text))
-		warm := past()
+		warm := s.warmRun(ctx, t, meter, name, text, want[text], past)
+		if warm["filled"] != cold["filled"] { // a column was read before the page of the file's end was put, when the file was still cut on a grid: it lies in other pages now, which have been put by this run
+			meter.queries[len(meter.queries)-1].run = "again"
+			s.settled(ctx, t)
+			cold = past()
+			warm = s.warmRun(ctx, t, meter, name, text, want[text], past)
+		}
 		t.Logf("%s: %d rows; cold, %d bytes were put into the sidecar; warm, %d, and %d read of segments", name, len(want[text]), cold["filled"]-begun["filled"],
 			warm["filled"]-cold["filled"], warm["segments"]-cold["segments"])
 		if warm["filled"] != cold["filled"] || warm["bypassed"] != begun["bypassed"] || warm["segments"] == cold["segments"] {
@@ -83,6 +87,14 @@ func (s *bridgeStage) localFiles(ctx context.Context, t *testing.T, queries map[
 	if now := past(); now["filled"] == before["filled"] {
 		t.Errorf("files of another time were not read: before %v, after %v", before, now)
 	}
+}
+
+// warmRun runs a query once more, and returns what past says then.
+func (s *bridgeStage) warmRun(ctx context.Context, t *testing.T, meter *fileMeter, name, text string, want []string, past func() map[string]int64) map[string]int64 {
+	t.Helper()
+	meter.next(name, "warm")
+	same(t, name+" on local files, warm", want, s.rows(ctx, t, "filling", text))
+	return past()
 }
 
 // onDisk copies the tables' files below Trino's local.location and enters them in schema disk.
