@@ -88,38 +88,47 @@ func (p *plan) data(c *parquet.Chunk) error {
 	if c.CompressedSize == 0 {
 		return nil
 	}
-	start := c.Start()
-	if err := p.add(&p.extents, c, "column chunk", start, c.CompressedSize, Column); err != nil {
-		return err
-	}
-	e := &p.extents[len(p.extents)-1]
-	data, end := c.Data(), e.end
-	if data > end {
+	start, data := c.Start(), c.Data()
+	end := start + c.CompressedSize
+	switch {
+	case !p.fits(start, c.CompressedSize):
+		return p.outside(c, "column chunk", start, c.CompressedSize)
+	case data > end:
 		return fmt.Errorf("%w: row group %d column %d: data pages at %d, after the chunk's end at %d",
 			ErrCorrupt, c.RowGroup, c.Column, data, end)
+	case start < data && data == end:
+		return p.push(&p.extents, extent{start: start, end: data, class: Dictionary})
 	}
-	if start < data {
-		if e.end, e.class = data, Dictionary; data == end {
-			return nil
-		}
-		// After its dictionary, so that a footer in the file's order needs no sorting.
-		p.extents = append(p.extents, extent{start: data, end: end, class: Column})
-		e = &p.extents[len(p.extents)-1]
-	}
+	column := extent{start: data, end: end, class: Column}
 	if end-data > MaxPage && c.OffsetIndexOffset > 0 && c.OffsetIndexLength > 0 {
 		p.indexes = append(p.indexes, indexRef{c.OffsetIndexOffset, c.OffsetIndexOffset + c.OffsetIndexLength})
-		e.index = int32(len(p.indexes))
+		column.index = int32(len(p.indexes))
 	}
+	if start >= data {
+		return p.push(&p.extents, column)
+	}
+	if p.count += 2; p.count > MaxPages {
+		return p.tooMany()
+	}
+	p.extents = append(p.extents, extent{start: start, end: data, class: Dictionary}, column)
 	return nil
 }
 
 // add checks an extent against the file (between the leading magic and the footer) and takes it into a list of the plan.
 func (p *plan) add(list *[]extent, c *parquet.Chunk, what string, start, length int64, class Class) error {
 	if !p.fits(start, length) {
-		return fmt.Errorf("%w: row group %d column %d: %s of %d bytes at %d lies outside [%d, %d)",
-			ErrCorrupt, c.RowGroup, c.Column, what, length, start, p.first, p.footerStart)
+		return p.outside(c, what, start, length)
 	}
 	return p.push(list, extent{start: start, end: start + length, class: class})
+}
+
+func (p *plan) outside(c *parquet.Chunk, what string, start, length int64) error {
+	return fmt.Errorf("%w: row group %d column %d: %s of %d bytes at %d lies outside [%d, %d)",
+		ErrCorrupt, c.RowGroup, c.Column, what, length, start, p.first, p.footerStart)
+}
+
+func (p *plan) tooMany() error {
+	return fmt.Errorf("%w: a footer of more than %d extents", ErrTooLarge, MaxPages)
 }
 
 // fits tells whether [start, start+length) lies between the leading magic and the footer.
@@ -130,7 +139,7 @@ func (p *plan) fits(start, length int64) bool {
 // push takes an extent that fits into a list of the plan.
 func (p *plan) push(list *[]extent, e extent) error {
 	if p.count++; p.count > MaxPages {
-		return fmt.Errorf("%w: a footer of more than %d extents", ErrTooLarge, MaxPages)
+		return p.tooMany()
 	}
 	*list = append(*list, e)
 	return nil
@@ -232,10 +241,17 @@ func (p *plan) build() (*Layout, error) {
 		if pos < e.start {
 			b.gap(pos, e.start, other)
 		}
-		if e.grid {
-			b.gap(e.start, e.end, p.classed(e.class))
-		} else {
-			b.parts(e.start, e.end, p.classed(e.class))
+		class := e.class
+		if p.class != Other {
+			class = p.classed(class)
+		}
+		switch {
+		case e.grid:
+			b.gap(e.start, e.end, class)
+		case e.end-e.start <= MaxPage && len(b.cuts) < MaxPages: // none is empty
+			b.cuts = append(b.cuts, uint64(e.start)<<8|uint64(class))
+		default:
+			b.parts(e.start, e.end, class)
 		}
 		pos = e.end
 	}

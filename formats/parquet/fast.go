@@ -210,11 +210,16 @@ func metaDataFast(b []byte, pos int, c *Chunk, like *column) int {
 			return -1
 		}
 		id += int(h >> 4)
+		isNumber := h&0x0f == typeI64 || h&0x0f == typeI32
 		if 1<<id&wanted == 0 {
-			pos = skipKnown(b, pos, id, like)
+			if isNumber {
+				pos = skipVarint(b, pos+1)
+			} else {
+				pos = skipKnown(b, pos, id, like)
+			}
 			continue
 		}
-		if typ := h & 0x0f; typ != typeI64 && typ != typeI32 {
+		if !isNumber {
 			return -1
 		}
 		var v int64
