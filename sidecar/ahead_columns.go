@@ -108,23 +108,40 @@ func (a *ahead) listed(m *mounted, l *origin.Listing) {
 // find queues the search for what is wanted of a file.
 func (a *ahead) find(f *aheadFile) {
 	a.enqueue(&job{name: "find " + f.m.key(f.obj.Path), mount: f.mount, m: f.m, path: f.obj.Path, mode: prefetch.On,
-		do: func(ctx context.Context, _ *job) { f.look(ctx) }})
+		do: func(ctx context.Context, j *job) {
+			a.rename(j) // what comes from now on may be missed by this search, and has one of its own
+			f.look(ctx)
+		}})
+}
+
+// rename lets another job of the name of one that is at work be queued.
+func (a *ahead) rename(j *job) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.mu.known, j.name)
+	j.name = ""
 }
 
 // look finds out where the file's columns lie, and queues those that its table's readers lately used.
 func (f *aheadFile) look(ctx context.Context) {
-	known := &atHand{ctx: ctx, pages: f.a.s.opts.Pages, obj: f.obj}
-	columns := f.known.Columns()
-	if columns != nil {
-		columns = columns.More(known)
-	} else {
-		var err error
-		if columns, err = formats.ReadColumns(f.obj.Path, f.obj.Size, known); err != nil {
-			return // of another format, or its end was not read yet
+	found := false
+	f.known.Look(func() {
+		known := &atHand{ctx: ctx, pages: f.a.s.opts.Pages, obj: f.obj}
+		columns := f.known.Columns()
+		if columns != nil {
+			columns = columns.More(known)
+		} else {
+			var err error
+			if columns, err = formats.ReadColumns(f.obj.Path, f.obj.Size, known); err != nil {
+				return // of another format, or its end was not read yet
+			}
 		}
+		f.known.Found(columns)
+		found = true
+	})
+	if found {
+		f.fetch(ctx)
 	}
-	f.known.Found(columns)
-	f.fetch(ctx)
 }
 
 // fetch queues what is wanted of the file, in requests of up to prefetch.Span bytes, and then what tells more of that.

@@ -64,6 +64,14 @@ type File struct {
 	at      int64            // where the last read began that was not of the file's end
 	columns *formats.Columns
 	weight  int64
+	looking sync.Mutex // held by who finds out where the columns lie
+}
+
+// Look calls find while nobody else finds out where the file's columns lie: what one has found the next begins with.
+func (f *File) Look(find func()) {
+	f.looking.Lock()
+	defer f.looking.Unlock()
+	find()
 }
 
 // NewLearner makes one that knows nothing.
