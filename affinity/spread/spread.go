@@ -58,6 +58,10 @@ func New(o Options) (*Spread, error) { return &Spread{o: o}, o.Validate() }
 // Choose appends to dst k owners of a key in the order in which they should be asked, and counts the split as given to the first of them. Of a hot section they are those that were given least. There are never more than k:
 // Trino compares several only by what it has given them of the same query, and takes the last of equals, so it would undo the choice. The same calls at the same times give the same answers.
 func (s *Spread) Choose(dst []ring.Slot, e *ring.Epoch, key uint64, k int, now time.Time) ([]ring.Slot, error) {
+	hot, err := e.Owners(key, 1) // more than one only of a hot section, all of which hold it
+	if err != nil {
+		return dst, err
+	}
 	asked := max(k, min(2, e.Most()))
 	owners, err := e.Owners(key, asked)
 	if err != nil {
@@ -69,8 +73,8 @@ func (s *Spread) Choose(dst []ring.Slot, e *ring.Epoch, key uint64, k int, now t
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	unit := s.unit(e, now)
-	if len(chosen) > asked { // hot: all its owners hold it
-		slices.SortStableFunc(chosen, func(a, b ring.Slot) int { return cmp.Compare(s.load(a), s.load(b)) })
+	if len(hot) > 1 {
+		slices.SortStableFunc(chosen[:len(hot)], func(a, b ring.Slot) int { return cmp.Compare(s.load(a), s.load(b)) })
 	} else if s.o.Ahead > 0 && asked > 1 && s.ahead(chosen[0], chosen[1], unit) {
 		chosen[0], chosen[1] = chosen[1], chosen[0]
 	}

@@ -115,11 +115,17 @@ func TestWeight(t *testing.T) {
 
 // TestHot: the owners of a hot section take turns, in whatever number they are asked for, and each is first as often as the others.
 func TestHot(t *testing.T) {
-	const key, n = 7, 4
+	for _, n := range []int{2, 4} {
+		testHot(t, n)
+	}
+}
+
+func testHot(t *testing.T, n int) {
+	const key = 7
 	e, now := epoch(t, 9, ring.Change{Hot: []ring.Hot{{Key: key, Owners: n}}}), time.Now()
 	all, err := e.Owners(key, 1)
 	need(t, err)
-	for k := range 3 {
+	for k := range min(n, 3) {
 		firsts, s := map[ring.Slot]int{}, made(t, 8)
 		for range 100 * n {
 			got := choose(t, s, e, key, k+1, now)
