@@ -7,6 +7,8 @@ import io.alio.client.wire.Replies;
 import io.alio.client.wire.Requests;
 import java.io.ByteArrayOutputStream;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.LongAdder;
 
 /**
@@ -25,6 +27,7 @@ final class EpochWatch {
     private final LongAdder epochs;
     private final Warnings warnings;
     private final String addresses;
+    private final CountDownLatch first = new CountDownLatch(1);
     private volatile Ring ring;
     private volatile boolean closed;
     private Thread thread;
@@ -39,6 +42,12 @@ final class EpochWatch {
 
     /** The last epoch that was sent; null before the first. */
     Ring ring() {
+        return ring;
+    }
+
+    /** The last epoch that was sent, for the first of which it is waited for so long; null: none has come. */
+    Ring await(long nanos) throws InterruptedException {
+        first.await(nanos, TimeUnit.NANOSECONDS);
         return ring;
     }
 
@@ -135,6 +144,7 @@ final class EpochWatch {
             }
             ring = m.edits ? held.patch(all) : Ring.decode(all);
             took = true;
+            first.countDown();
             epochs.increment();
         }
     }

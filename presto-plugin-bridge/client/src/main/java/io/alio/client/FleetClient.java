@@ -160,16 +160,11 @@ public final class FleetClient implements AutoCloseable {
     }
 
     private Ring awaitRing() throws UnavailableException {
-        long begun = System.nanoTime();
         Ring r = watch.ring();
-        while (r == null && System.nanoTime() - begun < options.firstEpochNanos()) {
-            try {
-                Thread.sleep(5);
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-                break;
-            }
-            r = watch.ring();
+        try {
+            r = r != null ? r : watch.await(options.firstEpochNanos());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
         }
         if (r == null) {
             throw new UnavailableException(Unavailable.UNREACHABLE, String.join(", ", options.members()) + " have told no ring (has one of them an affinity section?)");
