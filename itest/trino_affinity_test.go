@@ -175,7 +175,7 @@ func splitsOf(size int) (starts []int) {
 func TestTrinoAffinity(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Minute)
 	defer cancel()
-	f := startFleet(ctx, t, harness.AffinityOptions{Ring: fmt.Sprintf("{partitions: 1024, section_size: %d}", fleetSection), Load: "{ahead: 0}"}, nil) // the ring's order, whatever members were given lately
+	f := startFleet(ctx, t, harness.AffinityOptions{Ring: fmt.Sprintf("{partitions: 1024, section_size: %d}", fleetSection)}, nil)
 	const files = 8
 	f.rows(ctx, t, "hive", "CREATE SCHEMA ${database}.${schema}")
 	create := func(table, with string) {

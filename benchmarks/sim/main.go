@@ -64,7 +64,7 @@ func newFlags(o *options) (*flag.FlagSet, func() error) {
 	cacheMiB := f.Int64("cache", 2048, "MiB of each worker's cache")
 	f.Float64Var(&o.churn, "churn", 5, "per cent of the workers that are replaced in an hour of the scenario churn")
 	f.DurationVar(&o.absent, "absent", 2*time.Hour, "how long a worker that is away keeps its place in Alio's ring (affinity.absent)")
-	f.IntVar(&o.ahead, "ahead", 16, "how many splits more than the second owner the first must have been given lately for the second to be asked, in busy and hot (affinity.load.ahead)")
+	f.IntVar(&o.ahead, "ahead", 64, "how many splits more than the second owner the first must have been given lately for the second to be asked, in busy and hot (affinity.load.ahead)")
 	warm, hours := f.Float64("warm", 4, "hours before anything is counted"), f.Float64("hours", 12, "hours that are counted")
 	f.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "fleets that are simulated at once")
 	f.StringVar(&o.results, "results", "", "write the report and the plot into this `folder`, not to standard output")

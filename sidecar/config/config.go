@@ -259,7 +259,7 @@ func Default() *Config {
 		Doors:    Doors{S3: S3Door{Listen: DefaultS3Listen}, GRPC: GRPCDoor{ClaimDeadline: 10 * second}},
 		Affinity: Affinity{Candidate: true, Lease: 10 * second, Absent: 7200 * second, Etcd: Etcd{Prefix: "/alio/affinity/"},
 			Ring: Ring{Owners: 3, Bound: 0.05, SectionSize: 256 * config.MiB, Partitions: 4096},
-			Load: LoadRules{After: 10 * second, Back: 30 * second, ExcludedShare: 0.34, Ahead: 16, HotRate: 50, HotOwners: 8, HotCool: 60 * second}},
+			Load: LoadRules{After: 10 * second, Back: 30 * second, ExcludedShare: 0.34, Ahead: 64, HotRate: 50, HotOwners: 8, HotCool: 60 * second}},
 		Peers:         Peers{InFlight: 64 * config.MiB, PullRate: 64 * config.MiB, Patience: 5 * millisecond, Timeout: second},
 		Admin:         Admin{Listen: DefaultAdminListen},
 		Log:           Log{Level: "info"},

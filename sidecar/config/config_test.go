@@ -131,7 +131,7 @@ affinity:
     after: 10s
     back: 30s
     excluded_share: 0.34
-    ahead: 16
+    ahead: 64
     hot_rate: 50
     hot_owners: 8
     hot_cool: 1m
