@@ -101,6 +101,9 @@ func (p *plan) parquet(length int64, encrypted bool, r io.ReaderAt) (*Layout, er
 		return nil, needFrom(p.footerStart, err)
 	}
 	footer = footer[:length]
+	if l := p.plain(footer); l != nil {
+		return l, nil
+	}
 	p.extents, p.aside = slices.Grow(w.extents, len(footer)/chunkBytes), w.aside
 	if err := parquet.ReadFooter(footer, p.chunk); err != nil {
 		return nil, err

@@ -255,18 +255,24 @@ func (p *plan) build() (*Layout, error) {
 		}
 		pos = e.end
 	}
+	l, err := p.finish(&b, pos)
+	if err == nil && cap(l.cuts) > len(l.cuts)+len(l.cuts)/8+4 {
+		l.cuts = slices.Clone(l.cuts)
+	}
+	return l, err
+}
+
+// finish cuts what follows the last extent, which ends at pos.
+func (p *plan) finish(b *builder, pos int64) (*Layout, error) {
 	if p.footerStart < p.tailStart {
-		b.gap(pos, p.footerStart, other)
+		b.gap(pos, p.footerStart, p.classed(Other))
 		b.parts(p.footerStart, p.tailStart, Footer)
 	} else {
-		b.gap(pos, p.tailStart, other)
+		b.gap(pos, p.tailStart, p.classed(Other))
 	}
 	b.parts(p.tailStart, p.size, Footer)
 	if b.full {
 		return nil, fmt.Errorf("%w: a layout of more than %d pages", ErrTooLarge, MaxPages)
-	}
-	if cap(b.cuts) > len(b.cuts)+len(b.cuts)/8+4 {
-		b.cuts = slices.Clone(b.cuts)
 	}
 	return &Layout{size: p.size, cuts: b.cuts, format: p.format}, nil
 }

@@ -11,6 +11,7 @@ type workspace struct {
 	footer  []byte
 	extents []extent
 	aside   [asides][]extent
+	cuts    []uint64
 }
 
 var workspaces = sync.Pool{New: func() any { return new(workspace) }}
@@ -44,7 +45,7 @@ func (w *workspace) giveBack(p *plan) {
 		extents += cap(list)
 	}
 	p.work, p.extents, p.aside = nil, nil, [asides][]extent{}
-	if cap(w.footer)+extents*int(unsafe.Sizeof(extent{})) <= maxWorkspace {
+	if cap(w.footer)+extents*int(unsafe.Sizeof(extent{}))+8*cap(w.cuts) <= maxWorkspace {
 		workspaces.Put(w)
 	}
 }
