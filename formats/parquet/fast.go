@@ -198,6 +198,9 @@ func chunkFast(b []byte, pos int, c *Chunk, like *column) int {
 func metaDataFast(b []byte, pos int, c *Chunk, like *column) int {
 	has := 0
 	pos, id := headFast(b, pos, like)
+	if next := countsFast(b, pos, id, c); next >= 0 {
+		pos, id, has = next, 9, 1<<7|1<<9
+	}
 	for pos >= 0 && pos < len(b) {
 		h := b[pos]
 		if h == typeStop {
@@ -240,6 +243,29 @@ func metaDataFast(b []byte, pos int, c *Chunk, like *column) int {
 		}
 	}
 	return -1
+}
+
+// countsFast reads the fields 5, 6, 7 and 9 where they follow a whole head one after the other, as writers have them, and returns where the next one starts; -1 where they do not.
+func countsFast(b []byte, pos, id int, c *Chunk) int {
+	const next, second = 1<<4 | typeI64, 2<<4 | typeI64 // headers of the next field, and of that after it
+	if id != headEnd || pos < 0 || len(b)-pos < 4*maxVarint || b[pos] != next {
+		return -1
+	}
+	if pos = skipVarint(b, pos+1); pos < 0 || b[pos] != next {
+		return -1
+	}
+	if pos = skipVarint(b, pos+1); pos < 0 || b[pos] != next {
+		return -1
+	}
+	size, pos := number(b, pos+1)
+	if pos < 0 || b[pos] != second {
+		return -1
+	}
+	data, pos := number(b, pos+1)
+	if pos >= 0 {
+		c.CompressedSize, c.DataPageOffset = size, data
+	}
+	return pos
 }
 
 // headFast steps over the head of a ColumnMetaData, to the first field after it, and returns the last field's id.
