@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/alio-lake/alio/formats/parquet/parquettest"
@@ -126,6 +127,10 @@ func TestShortHead(t *testing.T) {
 		0x15, 2, 0x19, 0x15, 2, 0x19, 0x18, 1, 'a', // 1, 2, 3
 		0x26, 2, 0x16, 4, 0x16, 6, 0x16, 8, 0x16, 10, 0, 0} // 5 to 9
 	alike(t, chunk, chunk)
+	other := append(bytes.Clone(chunk[:12]), 0x16, 2, 0x16, 4, 0x16, 6, 0x26, 8, // 4 to 6, 8: no size and no data page
+		0, 0)
+	other = append(other, make([]byte, 64)...)
+	alike(t, chunk, other)
 }
 
 func FuzzFastWay(f *testing.F) {
