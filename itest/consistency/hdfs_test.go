@@ -49,13 +49,14 @@ func TestHDFS(t *testing.T) {
 		folders = 20
 	}
 	fs, or := newHDFS(t, harness.HDFSOptions{BlockSize: hdfsBlock})
-	goFS, err := library.NewClient(library.ClientOptions{Addresses: fs.NameNodes, User: harness.HDFSUser})
-	must(t, err)
-	defer goFS.Close()
 	h, s := newHistory(), &seeds{}
 	var writers []writer
 	var all []*hdfsWriter
 	for i := range folders {
+		// One for each writer: what a client remembers of the NameNode is not guarded against a second goroutine.
+		goFS, err := library.NewClient(library.ClientOptions{Addresses: fs.NameNodes, User: harness.HDFSUser})
+		must(t, err)
+		defer goFS.Close()
 		w := newHDFSWriter(h, s, fs, goFS, or, fmt.Sprintf("lake/%02d", i))
 		writers, all = append(writers, w), append(all, w)
 	}
