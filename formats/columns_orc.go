@@ -88,6 +88,9 @@ func (c *Columns) stripes(footer []byte, p *plan) error {
 		}
 		c.data = s.Offset + s.Index + s.Data + s.Footer
 	}
+	if !c.orc.ps.Holds(c.orc.lacking, p.footerStart) {
+		return ErrUnknownFormat
+	}
 	return nil
 }
 

@@ -19,7 +19,7 @@ import (
 // orcFiles are the files that real writers wrote.
 func orcFiles(t testing.TB) map[string]*object {
 	paths, _ := filepath.Glob("testdata/orc/*.orc")
-	if len(paths) < 10 {
+	if len(paths) < 12 {
 		t.Fatalf("%d files", len(paths))
 	}
 	out := map[string]*object{}
@@ -56,7 +56,7 @@ func metaLines(t testing.TB, name, format string, numbers int) (out [][]int64) {
 	return out
 }
 
-// TestDeriveORC: in the files of both writers each stripe's index and footer is a page, where Apache's tool says they are; the data of the last stripe is cut
+// TestDeriveORC: in the files of all writers each stripe's index and footer is a page, where Apache's tool says they are; the data of the last stripe is cut
 // by columns, of the others on a grid; and what lies in the tail is one page.
 func TestDeriveORC(t *testing.T) {
 	checked := 0
@@ -131,6 +131,11 @@ func (m message) bytes(id protowire.Number, b []byte) message {
 
 // sealedORC is an object whose uncompressed ORC footer, at end, names stripes (offset, index, data, footer). Stripe footers are blobs of the caller's.
 func sealedORC(end int64, stripes [][4]int64) *object {
+	return objectORC(end, stripes, message{}.bytes(8000, []byte(orc.Magic)))
+}
+
+// objectORC is sealedORC with something else than the magic at the postscript's end.
+func objectORC(end int64, stripes [][4]int64, more message) *object {
 	var footer message
 	for _, s := range stripes {
 		var m message
@@ -139,7 +144,8 @@ func sealedORC(end int64, stripes [][4]int64) *object {
 		}
 		footer = footer.bytes(3, m)
 	}
-	ps := message{}.number(1, uint64(len(footer))).number(2, 0).number(5, 0).bytes(8000, []byte(orc.Magic))
+	ps := message{}.number(1, uint64(len(footer))).number(2, 0).number(5, 0)
+	ps = append(ps, more...)
 	tail := append(append(append([]byte{}, footer...), ps...), byte(len(ps)))
 	return &object{size: end + int64(len(tail)), blobs: map[int64][]byte{end: tail}}
 }
@@ -239,6 +245,43 @@ func TestDeriveORCByPostscript(t *testing.T) {
 		_, err := derived(t, c.o)
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+// TestDeriveORCWithoutMagic: a postscript without the magic, as Presto's writer leaves it, is an ORC file's if it has a version and nothing strange, and the
+// stripes end where the footer begins; otherwise nothing is known of the file.
+func TestDeriveORCWithoutMagic(t *testing.T) {
+	const end = 1 << 20
+	version := slices.Clip(message{}.bytes(4, []byte{0, 12})) // what is added goes to a copy
+	whole := [][4]int64{{3, 100, end/2 - 100, 0}, {3 + end/2, 0, end/2 - 3 - 200, 200}}
+	for name, c := range map[string]struct {
+		more    message // of the postscript
+		stripes [][4]int64
+		want    error
+	}{
+		"as Presto writes it":    {version.number(6, 6), whole, nil},
+		"the version before":     {message{}.bytes(4, []byte{0, 11}), whole, nil},
+		"no version":             {message{}.number(6, 6), whole, ErrUnknownFormat},
+		"a version that is none": {message{}.bytes(4, []byte{0, 13}), whole, ErrUnknownFormat},
+		"a strange field":        {version.number(9, 1), whole, ErrUnknownFormat},
+		"another's magic":        {version.bytes(8000, []byte("PAR")), whole, ErrUnknownFormat},
+		"no stripes":             {version, nil, ErrUnknownFormat},
+		"begins too late":        {version, [][4]int64{{4, 0, end - 4, 0}}, ErrUnknownFormat},
+		"ends too early":         {version, [][4]int64{{3, 0, end - 4, 0}}, ErrUnknownFormat},
+		"beyond its end":         {version, [][4]int64{{3, 0, end, 0}}, ErrCorrupt},
+		"unknown codec":          {version.number(2, 77), whole, ErrUnknownFormat},
+	} {
+		o := objectORC(end, c.stripes, c.more)
+		pages, err := derived(t, o)
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+		if _, err := columnsIn(o.size, o); !errors.Is(err, c.want) {
+			t.Errorf("%s: columns: %v, want %v", name, err, c.want)
+		}
+		if at, _ := find(pages, 3); c.want == nil && at != (page{3, 103, PageIndex}) {
+			t.Errorf("%s: %v", name, at)
 		}
 	}
 }

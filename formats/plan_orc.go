@@ -19,6 +19,9 @@ func (p *plan) orc(ps *orc.Postscript, r io.ReaderAt) (*Layout, error) {
 		return nil, err
 	}
 	if !ps.Readable() {
+		if !ps.Holds(nil, 0) {
+			return nil, ErrUnknownFormat
+		}
 		return p.build() // where the footer is is known all the same
 	}
 	tail, err := p.footer(r)
@@ -35,6 +38,9 @@ func (p *plan) orc(ps *orc.Postscript, r io.ReaderAt) (*Layout, error) {
 		return p.stripe(len(stripes)-1, &s)
 	}); err != nil {
 		return nil, err
+	}
+	if !ps.Holds(stripes, p.footerStart) {
+		return nil, ErrUnknownFormat
 	}
 	if err := p.arrange(); err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 package orc
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/alio-lake/alio/formats/codec"
@@ -24,6 +26,7 @@ type Postscript struct {
 	Metadata int64 // statistics of the stripes, before the footer
 	Stripes  int64 // statistics of the stripes of encrypted files, before the metadata
 	Size     int64 // of the postscript itself with the byte that tells its length
+	magic    bool  // Presto's writer leaves it out
 	kind     int64
 	chunk    int64 // the most that a chunk expands to
 }
@@ -31,7 +34,11 @@ type Postscript struct {
 // codecs by their number; -1: this build has none.
 var codecs = map[int64]codec.Codec{0: codec.None, 1: codec.Deflate, 2: codec.Snappy, 4: codec.LZ4, 5: codec.Zstd}
 
-// ReadPostscript reads the end of a file. ok is false if it does not end as an ORC file does.
+// versions are those of the format, as their field has them.
+var versions = []string{"\x00\x0b", "\x00\x0c"}
+
+// ReadPostscript reads the end of a file. ok is false if it does not end as an ORC file does: with the magic, or, as Presto 0.287 writes it, with a version
+// of the format and nothing that a postscript does not have. That little is surely an ORC file only if Holds says so.
 func ReadPostscript(tail []byte) (ps Postscript, ok bool) {
 	if len(tail) == 0 {
 		return ps, false
@@ -41,7 +48,7 @@ func ReadPostscript(tail []byte) (ps Postscript, ok bool) {
 		return ps, false
 	}
 	ps.Size = int64(n + 1)
-	magic := false
+	strange, version := false, ""
 	err := fields(tail[len(tail)-1-n:len(tail)-1], func(id protowire.Number, v int64, b []byte) error {
 		switch id {
 		case 1:
@@ -50,16 +57,35 @@ func ReadPostscript(tail []byte) (ps Postscript, ok bool) {
 			ps.kind = v
 		case 3:
 			ps.chunk = v
+		case 4:
+			version = string(b)
 		case 5:
 			ps.Metadata = v
+		case 6: // the writer's version
 		case 7:
 			ps.Stripes = v
 		case 8000:
-			magic = string(b) == Magic
+			ps.magic = string(b) == Magic
+			strange = !ps.magic
+		default:
+			strange = true
 		}
 		return nil
 	})
-	return ps, err == nil && magic
+	return ps, err == nil && (ps.magic || !strange && slices.Contains(versions, version))
+}
+
+// Holds tells whether the stripes of a file's footer, in the file's order, bear out that it is an ORC file: if its postscript does not have the magic, they begin
+// right behind that of the file's start and end at end, where what belongs to the footer begins.
+func (ps *Postscript) Holds(stripes []Stripe, end int64) bool {
+	if ps.magic {
+		return true
+	}
+	if len(stripes) == 0 {
+		return false
+	}
+	last := stripes[len(stripes)-1]
+	return stripes[0].Offset == int64(len(Magic)) && last.Offset+last.Index+last.Data+last.Footer == end
 }
 
 // Readable tells whether this build knows the file's compression.

@@ -1,5 +1,6 @@
 # Made the .orc files beside it, with pyarrow 26.0.1 (the C++ writer) and Spark 3.5.7 (the Java writer), and the .meta files, which are what Apache's
-# orc-tools 1.9.5 says of them: ORC_TOOLS names its jar. Run in this folder.
+# orc-tools 1.9.5 says of them: ORC_TOOLS names its jar. Run in this folder. presto_*.orc are of Presto 0.287's own writer, which leaves the magic out at
+# the file's end: go test -tags fixtures -run TestORCFixtures ./itest, before this.
 import glob
 import os
 import random
