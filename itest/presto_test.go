@@ -223,7 +223,7 @@ func TestPresto(t *testing.T) {
 }
 
 // sameRows has Presto read the Parquet tables that it wrote to local disk, and the same files on S3, with the same rows. The bridge gives
-// them too; its first run makes no more data requests than the stock connector, and repeated it makes none, and no HEAD. What is
+// them too; its first run makes no more data requests than the stock connector and fetches no byte twice, and repeated it makes none, and no HEAD. What is
 // read then comes from segments: nothing past the sidecar, and nothing through its connection. It returns how many times what the stock connector
 // asked for was fetched by the first run.
 func (s *prestoStage) sameRows(ctx context.Context, t *testing.T, name, text string) (overRead float64) {
@@ -244,6 +244,9 @@ func (s *prestoStage) sameRows(ctx context.Context, t *testing.T, name, text str
 	t.Logf("  data GETs stock, cold, repeated: %d / %d / %d; %.3f times what was asked was fetched cold: %q, asked %q", straight.DataGETs, cold.DataGETs, warm.DataGETs, overRead, ranges(fetched), ranges(asked))
 	if cold.DataGETs == 0 || cold.DataGETs > straight.DataGETs {
 		t.Errorf("%d data GETs when cold, %d by the stock connector", cold.DataGETs, straight.DataGETs)
+	}
+	if once := s3proxy.Asked(fetched); cold.BytesFetched > once {
+		t.Errorf("%d bytes were fetched, %d of them twice", cold.BytesFetched, cold.BytesFetched-once)
 	}
 	if warm.DataGETs > 0 || warm.HEADs > 0 {
 		t.Errorf("%d data GETs and %d HEADs when repeated; there must be none", warm.DataGETs, warm.HEADs)

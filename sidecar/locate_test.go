@@ -21,6 +21,7 @@ func TestLocateWhole(t *testing.T) {
 		{"said nothing", false, 0, "read:1", "read:1"},
 		{"listed, said nothing", true, 0, "read:1", "read:1"},
 		{"listed, taken for larger", true, size + 1, "read:1", "read:1"},
+		{"nothing known, taken for smaller", false, size - 100_000, "read:1", ""},
 		{"nothing known, larger than one read may be", false, 1 << 40, "read:1", "read:1"},
 		{"listed, larger than one read may be", true, 1 << 40, "read:1", "read:1"},
 	} {

@@ -10,6 +10,8 @@ public final class OpenHints {
     /** Nothing is known. */
     public static final OpenHints NONE = new OpenHints("", -1, Collections.emptyList(), "", null);
 
+    private static final long ONE_PAGE = 256 << 10;
+
     private final String etag;
     private final long length;
     private final List<ByteRange> ranges;
@@ -43,6 +45,14 @@ public final class OpenHints {
     /** The ranges that will be read, if the caller knows; their pages' places are asked for, others when they are read. None: all. */
     public OpenHints withRanges(List<ByteRange> value) {
         return new OpenHints(etag, length, Collections.unmodifiableList(new ArrayList<>(value)), tag, fill);
+    }
+
+    /**
+     * Asks for all of a file whose length is given, if the caller is about to read it whole. So it does of a file of up to 256 KiB whatever the caller reads: that is
+     * one page at the sidecar, which a sidecar that does not know the file's length would fetch after the file's end.
+     */
+    public OpenHints withWhole(boolean whole) {
+        return length > 0 && (whole || length <= ONE_PAGE) ? withRanges(Collections.singletonList(new ByteRange(0, length))) : this;
     }
 
     /** What the file is read for (a query, a job): for the sidecar's log. What is longer than 128 bytes is cut. */

@@ -3,7 +3,6 @@ package io.alio.hadoop;
 import io.alio.client.AlioClient;
 import io.alio.client.AlioFile;
 import io.alio.client.AlioObject;
-import io.alio.client.ByteRange;
 import io.alio.client.ClientFill;
 import io.alio.client.OpenHints;
 import io.alio.client.Opened;
@@ -11,7 +10,6 @@ import io.alio.client.OriginReader;
 import io.alio.client.Unavailable;
 import java.io.IOException;
 import java.net.URI;
-import java.util.Collections;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -110,10 +108,7 @@ public final class Opener {
         if (missing != null && System.nanoTime() - missing < MOUNT_MEMORY) {
             return null;
         }
-        OpenHints hints = OpenHints.NONE.withEtag(known.etag()).withLength(known.length());
-        if (whole) {
-            hints = hints.withRanges(Collections.singletonList(new ByteRange(0, known.length())));
-        }
+        OpenHints hints = OpenHints.NONE.withEtag(known.etag()).withLength(known.length()).withWhole(whole);
         Opened o = attempt(file, p, hints);
         if (older(o, p, known)) {
             String etag = o.isAvailable() ? o.file().object().etag() : "";

@@ -4,7 +4,6 @@ import io.airlift.log.Logger;
 import io.alio.client.AlioClient;
 import io.alio.client.AlioFile;
 import io.alio.client.AlioOptions;
-import io.alio.client.ByteRange;
 import io.alio.client.ClientFill;
 import io.alio.client.OpenHints;
 import io.alio.client.Opened;
@@ -168,12 +167,7 @@ public final class AlioFileSystemCache implements TrinoFileSystemCache, AutoClos
     }
 
     private static OpenHints hints(TableFormat.Known known, boolean whole) {
-        if (known.length().isEmpty()) {
-            return OpenHints.NONE;
-        }
-        long length = known.length().getAsLong();
-        OpenHints hints = OpenHints.NONE.withLength(length);
-        return length > 0 && whole ? hints.withRanges(List.of(new ByteRange(0, length))) : hints;
+        return known.length().isEmpty() ? OpenHints.NONE : OpenHints.NONE.withLength(known.length().getAsLong()).withWhole(whole);
     }
 
     /** Whether the sidecar believes a version that is older than the one that Trino has listed: within max_age it may. */
